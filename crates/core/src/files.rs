@@ -1,0 +1,442 @@
+//! The one way to write. Every file or folder that synthmr makes is absent, old, or complete.
+//!
+//! [`write`] writes a temporary file beside the target, syncs it, renames it over the target and syncs the
+//! folder: after a crash of the program the target is the old or the new file; after a power loss too, as
+//! far as the disk honours fsync. [`FolderWriter`] does the same for a folder of files.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::limits;
+
+/// What went wrong with a file, and with which.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The operating system refused.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried, as a verb: `read`, `write`, `rename`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A document is not what was expected.
+    #[error("{path}: {message}")]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
+    /// The target exists and would be overwritten.
+    #[error("{path} exists already\nhint: choose another name, or remove it first")]
+    Exists {
+        /// The target.
+        path: PathBuf,
+    },
+    /// Another process works in this folder.
+    #[error("{path} is in use by another synthmr process\nhint: wait for it, or stop it")]
+    InUse {
+        /// The locked folder.
+        path: PathBuf,
+    },
+}
+
+/// Turns an I/O error into a [`FileError`] that names what was tried and where.
+pub fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + 'a {
+    move |source| FileError::Io { action, path: path.to_owned(), source }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes a rename durable. Some file systems refuse to open or sync folders; they order renames themselves.
+fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    match File::open(folder).and_then(|f| f.sync_all()) {
+        Err(e) if e.raw_os_error() == Some(5) => Err(at("sync", folder)(e)),
+        _ => Ok(()),
+    }
+}
+
+fn io_error(e: FileError) -> io::Error {
+    match e {
+        FileError::Io { source, .. } => source,
+        other => io::Error::other(other),
+    }
+}
+
+/// Who may read a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// As the user's umask says.
+    Shared,
+    /// The owner only (mode 0600).
+    Private,
+}
+
+/// Writes a file through `fill`: the target is replaced only when all of it is on disk.
+///
+/// # Errors
+/// [`FileError::Io`] with the target's path; the target is then untouched and no temporary file stays.
+pub fn write_with(
+    path: &Path,
+    access: Access,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), FileError> {
+    let parent = parent_of(path);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".tmp-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = if access == Access::Private { 0o600 } else { 0o666 };
+        builder.permissions(fs::Permissions::from_mode(mode));
+    }
+    let temporary = builder.tempfile_in(parent).map_err(at("create a file in", parent))?;
+    let mut buffered = BufWriter::with_capacity(1 << 20, temporary);
+    fill(&mut buffered).map_err(at("write", path))?;
+    let temporary = buffered.into_inner().map_err(|e| at("write", path)(e.into_error()))?;
+    temporary.as_file().sync_all().map_err(at("sync", path))?;
+    temporary.persist(path).map_err(|e| at("rename a finished file to", path)(e.error))?;
+    sync_folder(parent)
+}
+
+/// Writes bytes to a file, atomically. See [`write_with`].
+///
+/// # Errors
+/// As [`write_with`].
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_with(path, Access::Shared, |w| w.write_all(bytes))
+}
+
+/// Writes a record as indented JSON with a final newline, atomically.
+///
+/// # Errors
+/// As [`write_with`].
+pub fn write_json<T: Serialize>(path: &Path, record: &T) -> Result<(), FileError> {
+    write_with(path, Access::Shared, |w| {
+        serde_json::to_writer_pretty(&mut *w, record)?;
+        w.write_all(b"\n")
+    })
+}
+
+/// Reads a text document of at most [`limits::DOCUMENT_BYTES`].
+///
+/// # Errors
+/// [`FileError::Io`] when it cannot be read, [`FileError::Document`] when it is too large or not UTF-8.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    let file = File::open(path).map_err(at("read", path))?;
+    let mut bytes = Vec::new();
+    file.take(limits::DOCUMENT_BYTES + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
+    let document = |message: String| FileError::Document { path: path.to_owned(), message };
+    if bytes.len() as u64 > limits::DOCUMENT_BYTES {
+        return Err(document(format!("longer than the limit of {} bytes", limits::DOCUMENT_BYTES)));
+    }
+    String::from_utf8(bytes).map_err(|e| document(format!("not UTF-8 text: {e}")))
+}
+
+/// Reads a JSON record.
+///
+/// # Errors
+/// As [`read_text`], and [`FileError::Document`] with line and column when the JSON does not fit the record.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
+    let text = read_text(path)?;
+    serde_json::from_str(&text)
+        .map_err(|e| FileError::Document { path: path.to_owned(), message: e.to_string() })
+}
+
+/// Creates a folder and its parents.
+///
+/// # Errors
+/// [`FileError::Io`] with the folder's path.
+pub fn create_folder(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).map_err(at("create the folder", path))
+}
+
+/// A folder that appears under its name only when complete. Files are made under a temporary name beside
+/// it; [`FolderWriter::commit`] renames it. Dropped without commit, nothing stays.
+#[derive(Debug)]
+pub struct FolderWriter {
+    target: PathBuf,
+    temporary: tempfile::TempDir,
+}
+
+impl FolderWriter {
+    /// Begins a folder that will be named `target`.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] when the target is there already, [`FileError::Io`] when it cannot be made.
+    pub fn create(target: &Path) -> Result<Self, FileError> {
+        if fs::symlink_metadata(target).is_ok() {
+            return Err(FileError::Exists { path: target.to_owned() });
+        }
+        let parent = parent_of(target);
+        create_folder(parent)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .tempdir_in(parent)
+            .map_err(at("create a folder in", parent))?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // tempfile makes it 0700; ordinary folders of the user are readable as the umask says.
+            let mode = fs::metadata(parent).map_err(at("read", parent))?.permissions().mode() & 0o777;
+            fs::set_permissions(temporary.path(), fs::Permissions::from_mode(mode | 0o700))
+                .map_err(at("set permissions of", target))?;
+        }
+        Ok(Self { target: target.to_owned(), temporary })
+    }
+
+    /// Where the files go until the commit.
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Creates a file inside, written once from start to end. Call [`FolderFile::finish`] when done.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] with the path it will have.
+    pub fn file(&self, name: &str) -> Result<FolderFile, FileError> {
+        let path = self.target.join(name);
+        let inner = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(self.path().join(name))
+            .map_err(at("create", &path))?;
+        Ok(FolderFile { path, inner: BufWriter::with_capacity(1 << 20, inner) })
+    }
+
+    /// Gives the folder its name. All files must be finished.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] when somebody made the target meanwhile, [`FileError::Io`] otherwise.
+    pub fn commit(self) -> Result<(), FileError> {
+        sync_folder(self.path())?;
+        if fs::symlink_metadata(&self.target).is_ok() {
+            return Err(FileError::Exists { path: self.target });
+        }
+        fs::rename(self.path(), &self.target).map_err(at("rename a finished folder to", &self.target))?;
+        // The folder has moved: there is nothing left under the temporary name to clean up.
+        let _moved = self.temporary.keep();
+        sync_folder(parent_of(&self.target))
+    }
+}
+
+/// A file inside a [`FolderWriter`].
+#[derive(Debug)]
+pub struct FolderFile {
+    path: PathBuf,
+    inner: BufWriter<File>,
+}
+
+impl FolderFile {
+    /// Makes the content durable.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] with the final path.
+    pub fn finish(self) -> Result<(), FileError> {
+        let file = self.inner.into_inner().map_err(|e| at("write", &self.path)(e.into_error()))?;
+        file.sync_all().map_err(at("sync", &self.path))
+    }
+
+    /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] with the final path.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.inner.write_all(bytes).map_err(at("write", &self.path))
+    }
+}
+
+/// A log that grows by whole lines, such as `events.jsonl`. A torn last line (kill, power loss) is dropped
+/// when the log is opened again.
+#[derive(Debug)]
+pub struct AppendLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl AppendLog {
+    /// Opens or creates the log and keeps the longest prefix of which `keep` accepts every record;
+    /// for `events.jsonl` these are the ticks before the checkpoint that training resumes from.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] with the log's path.
+    pub fn open_keeping(path: &Path, prefix: impl FnOnce(&[u8]) -> usize) -> Result<Self, FileError> {
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(at("open", path))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(at("read", path))?;
+        let kept = prefix(&bytes).min(bytes.len());
+        file.set_len(kept as u64).map_err(at("truncate", path))?;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(kept as u64)).map_err(at("seek in", path))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Appends bytes with a single write.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] with the log's path.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.file.write_all(bytes).map_err(at("append to", &self.path))
+    }
+}
+
+/// The length of the longest prefix of whole lines that `keep` accepts, for [`AppendLog::open_keeping`].
+pub fn line_prefix(bytes: &[u8], mut keep: impl FnMut(&str) -> bool) -> usize {
+    let mut kept = 0;
+    for line in bytes.split_inclusive(|&b| b == b'\n') {
+        let whole = line.ends_with(b"\n");
+        if !whole || !std::str::from_utf8(line).is_ok_and(&mut keep) {
+            break;
+        }
+        kept += line.len();
+    }
+    kept
+}
+
+/// The right to write into a run folder, held by the operating system: a killed process frees it.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Takes the lock of a folder that exists.
+    ///
+    /// # Errors
+    /// [`FileError::InUse`] when another process holds it.
+    pub fn take(folder: &Path) -> Result<Self, FileError> {
+        let path = folder.join(".lock");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(at("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(FileError::InUse { path: folder.to_owned() }),
+            Err(TryLockError::Error(e)) => Err(at("lock", &path)(e)),
+        }
+    }
+}
+
+impl From<FileError> for io::Error {
+    fn from(e: FileError) -> io::Error {
+        io_error(e)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        write(&path, b"old").unwrap();
+        let error = write_with(&path, Access::Shared, |w| {
+            w.write_all(b"half of the new")?;
+            Err(io::Error::other("disk full"))
+        })
+        .unwrap_err();
+        assert!(error.to_string().contains("record.json"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["record.json"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn private_files_are_for_the_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("private.html");
+        write_with(&path, Access::Private, |w| w.write_all(b"x")).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_folder_appears_complete_or_not_at_all() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("x.store");
+        let writer = FolderWriter::create(&target).unwrap();
+        let mut file = writer.file("a").unwrap();
+        file.put(b"content").unwrap();
+        file.finish().unwrap();
+        assert!(!target.exists());
+        drop(writer);
+        assert!(names(parent.path()).is_empty());
+
+        let writer = FolderWriter::create(&target).unwrap();
+        writer.file("a").unwrap().finish().unwrap();
+        writer.commit().unwrap();
+        assert_eq!(names(&target), ["a"]);
+        assert!(matches!(FolderWriter::create(&target), Err(FileError::Exists { .. })));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        fs::write(&path, "one\ntwo\nthr").unwrap();
+        let mut log = AppendLog::open_keeping(&path, |bytes| line_prefix(bytes, |_| true)).unwrap();
+        log.append(b"three\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
+        drop(log);
+        AppendLog::open_keeping(&path, |bytes| line_prefix(bytes, |line| !line.starts_with("two"))).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\n");
+    }
+
+    #[test]
+    fn a_second_writer_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = FolderLock::take(folder.path()).unwrap();
+        assert!(matches!(FolderLock::take(folder.path()), Err(FileError::InUse { .. })));
+        drop(first);
+        FolderLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn rejects_documents_over_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("huge.json");
+        File::create(&path).unwrap().set_len(limits::DOCUMENT_BYTES + 1).unwrap();
+        assert!(matches!(read_text(&path), Err(FileError::Document { .. })));
+    }
+
+    #[test]
+    fn a_json_error_names_file_and_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broken.json");
+        fs::write(&path, "{\n  \"a\": }").unwrap();
+        let message = read_json::<serde_json::Value>(&path).unwrap_err().to_string();
+        assert!(message.contains("broken.json") && message.contains("line 2"), "{message}");
+    }
+}

@@ -1,0 +1,20 @@
+//! The records that pass from one step to the next, as JSON. Each has a schema number; a reader refuses a
+//! number it does not know. No record holds a subject's name or an absolute path.
+
+mod evaluation;
+mod run;
+mod sheet;
+mod store;
+
+pub use evaluation::{
+    EmptyCounts, EvaluationRecord, EvaluationSettings, Interval, MetricSummary, MetricValues, SubjectResult,
+};
+pub use run::{EngineRecord, InputRecord, ModelKind, RunRecord, Tick, Tool};
+pub use sheet::ContactSheet;
+pub use store::{
+    LabelQuality, Origin, PreparationRecord, SamplingRecord, ShardRecord, SplitMethod, SplitRecord,
+    StoreManifest, SubjectRecord,
+};
+
+/// Version of every record in this module; raised when a field changes meaning.
+pub const SCHEMA: u32 = 1;

@@ -1,0 +1,5 @@
+//! NIfTI-1 volumes, in and out.
+
+mod volume;
+
+pub use volume::Volume;
