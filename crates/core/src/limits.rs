@@ -21,6 +21,13 @@ pub const GZIP_RATIO: u64 = 1100;
 /// Unpacked bytes that are always allowed, whatever the ratio.
 pub const GZIP_FREE_BYTES: u64 = 1 << 20;
 
+/// Most members of one gzip stream: block-compressed files hold a member for every 64 KiB, which allows
+/// volumes of 4 GiB; beyond it, members are empty and only cost time.
+pub const GZIP_MEMBERS: usize = 65_536;
+
+/// Most zero bytes after a gzip stream: tapes and block devices pad to a block, never beyond this.
+pub const GZIP_PADDING_BYTES: u64 = 64 << 10;
+
 /// Largest JSON or TOML document that is parsed, in bytes: our own manifests stay below 100 bytes a slice.
 pub const DOCUMENT_BYTES: u64 = 64 << 20;
 

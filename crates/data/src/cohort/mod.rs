@@ -1,8 +1,18 @@
 //! Cohorts: which file is which contrast of which subject.
 
+mod brats;
+mod discover;
+mod finding;
+mod layout;
+mod walk;
+
 use std::path::PathBuf;
 
+use synthmr_core::files::FileError;
 use synthmr_core::{LabelScheme, SubjectId};
+
+pub use discover::discover;
+pub use finding::{Finding, Level};
 
 /// A folder of subjects, each with the same contrasts and an annotation.
 #[derive(Clone, Debug)]
@@ -13,6 +23,8 @@ pub struct Cohort {
     pub labels: LabelScheme,
     /// The subjects in the order of their names.
     pub subjects: Vec<CohortSubject>,
+    /// What a person should know before using it, such as links that lead out of the folder.
+    pub warnings: Vec<Finding>,
 }
 
 /// The files of one subject.
@@ -24,4 +36,28 @@ pub struct CohortSubject {
     pub images: Vec<PathBuf>,
     /// The annotation.
     pub annotation: PathBuf,
+}
+
+/// Why a folder is not a cohort.
+#[derive(Debug, thiserror::Error)]
+pub enum CohortError {
+    /// A file or folder cannot be read, or `cohort.toml` is not what it should be.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// No file has a name that the layout knows.
+    #[error("{}: no subject found: expected files such as {example}\nhint: describe other names in a cohort.toml", path.display())]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+        /// A name that would have been recognised.
+        example: String,
+    },
+    /// The folder is a cohort, with faults.
+    #[error("{}: {} faults; the first: {}", path.display(), findings.len(), findings[0])]
+    Faults {
+        /// The folder.
+        path: PathBuf,
+        /// At least one fault.
+        findings: Vec<Finding>,
+    },
 }
