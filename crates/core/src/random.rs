@@ -55,6 +55,13 @@ pub fn rng(seed: u64, stream: Stream, index: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(blake3::derive_key("synthmr 2026 random stream", &material))
 }
 
+/// The generator of random numbers for something that has a name instead of a number.
+pub fn named(seed: u64, stream: Stream, name: &str) -> ChaCha8Rng {
+    let mut index = [0u8; 8];
+    index.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..8]);
+    rng(seed, stream, u64::from_le_bytes(index))
+}
+
 /// A seed for a device's own generator, for bulk noise inside a training step. Non-negative.
 pub fn device_seed(seed: u64, stream: Stream, index: u64) -> i64 {
     (rng(seed, stream, index).next_u64() >> 1) as i64

@@ -1,1 +1,12 @@
-//! synthmr-nets
+//! Networks and the engine under them: (config, parameters, tensors, keyed noise) -> tensors.
+//!
+//! Invariants: no file system, no clock, no global randomness that a caller has not seeded; a network's
+//! parameters live in one flat tensor ([`engine::Parameters`]); names of parameters are those of the
+//! reference implementations, so that weights can be exchanged.
+
+pub mod engine;
+pub mod generators;
+pub mod layers;
+pub mod segmenters;
+
+pub use tch;

@@ -1,1 +1,10 @@
-//! synthmr-train
+//! Training of generators and segmenters, and sampling from generators.
+//!
+//! Invariants: step n depends on (configuration, data digest, n) and on nothing else; the only counter of a
+//! run is `images_seen`; everything else that resuming needs is in one checkpoint file. This crate prints
+//! nothing and reads no clock: what it wants to say, and the time, go through [`Watch`].
+
+pub mod optimiser;
+mod watch;
+
+pub use watch::{Outcome, Watch};

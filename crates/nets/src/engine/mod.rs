@@ -1,0 +1,52 @@
+//! What networks run on: device, threads, precision, and parameters kept flat.
+
+mod cuda;
+mod parameters;
+mod precision;
+
+pub use cuda::{CudaError, load_cuda};
+pub use parameters::{Init, ParameterError, Parameters, ParametersBuilder, Scope};
+pub use precision::{CpuFeatures, Precision};
+
+use tch::Device;
+
+/// Limits libtorch to `threads` threads inside one operation and one operation at a time.
+/// CPU results depend on the number of threads, so it is set once, before the first tensor, and recorded.
+pub fn set_threads(threads: usize) {
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+    tch::set_num_interop_threads(1);
+}
+
+/// Version of libtorch that the program was built against.
+pub const LIBTORCH_VERSION: &str = "2.11.0";
+
+/// The device of a name as it is written on the command line: `cpu`, `cuda`, `cuda:1`.
+///
+/// # Errors
+/// When the name is none of these, or the device is not there.
+pub fn device_from_name(name: &str) -> Result<Device, CudaError> {
+    if name == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    let unknown = || CudaError::UnknownDevice { found: name.to_owned() };
+    let index = match name.strip_prefix("cuda").ok_or_else(unknown)? {
+        "" => 0,
+        rest => rest.strip_prefix(':').and_then(|n| n.parse().ok()).ok_or_else(unknown)?,
+    };
+    load_cuda()?;
+    let available = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
+    if index < available {
+        Ok(Device::Cuda(index))
+    } else {
+        Err(CudaError::NoSuchDevice { index, available })
+    }
+}
+
+/// The inverse of [`device_from_name`].
+pub fn device_name(device: Device) -> String {
+    match device {
+        Device::Cpu => "cpu".to_owned(),
+        Device::Cuda(index) => format!("cuda:{index}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}

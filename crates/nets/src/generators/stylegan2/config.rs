@@ -1,0 +1,37 @@
+//! Hyper-parameters of the StyleGAN 2 networks.
+
+use serde::{Deserialize, Serialize};
+
+/// Sizes of the generator and the discriminator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StyleGan2Config {
+    /// Side of the images, a power of two of at least 8.
+    pub resolution: i64,
+    /// Planes of an image: contrasts and annotation together.
+    pub planes: i64,
+    /// Length of the latent z.
+    pub z_dim: i64,
+    /// Length of the intermediate latent w.
+    pub w_dim: i64,
+    /// Fully connected layers from z to w; the study used 8.
+    pub mapping_layers: i64,
+    /// Feature maps at resolution r are min(channel_base / r, channel_max).
+    pub channel_base: i64,
+    /// Most feature maps at any resolution.
+    pub channel_max: i64,
+    /// Samples over which the discriminator computes the minibatch standard deviation.
+    pub mbstd_group: i64,
+}
+
+impl StyleGan2Config {
+    /// Feature maps at a resolution.
+    pub fn channels(&self, resolution: i64) -> i64 {
+        (self.channel_base / resolution).clamp(1, self.channel_max)
+    }
+
+    /// Resolutions from 4 to the full one.
+    pub fn resolutions(&self) -> impl DoubleEndedIterator<Item = i64> {
+        (2..=self.resolution.ilog2()).map(|log| 1i64 << log)
+    }
+}

@@ -1,0 +1,112 @@
+//! Optimisers on flat parameters: each step is a handful of operations on whole tensors, and the whole state
+//! is in the open, so that a checkpoint can hold it and a resumed run continues to the same bits.
+
+use synthmr_nets::engine::Parameters;
+use tch::Tensor;
+
+/// Adam (Kingma and Ba 2015) on one network's flat parameters.
+pub struct Adam {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    first_moment: Tensor,
+    second_moment: Tensor,
+    steps: u64,
+}
+
+impl Adam {
+    /// A state of zeros for `parameters`.
+    pub fn new(parameters: &Parameters, beta1: f64, beta2: f64, epsilon: f64) -> Self {
+        Self {
+            beta1,
+            beta2,
+            epsilon,
+            first_moment: parameters.flat().zeros_like(),
+            second_moment: parameters.flat().zeros_like(),
+            steps: 0,
+        }
+    }
+
+    /// One step along the current gradient with learning rate `rate` (Algorithm 1, bias corrections folded
+    /// into the step size).
+    pub fn step(&mut self, parameters: &Parameters, rate: f64) {
+        self.steps += 1;
+        let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
+        let correction1 = 1.0 - self.beta1.powi(exponent);
+        let correction2 = (1.0 - self.beta2.powi(exponent)).sqrt();
+        let gradient = parameters.gradient();
+        tch::no_grad(|| {
+            let _ = self.first_moment.lerp_(gradient, 1.0 - self.beta1);
+            let square = gradient * gradient;
+            let _ = self.second_moment.lerp_(&square, 1.0 - self.beta2);
+            // p -= rate / c1 * m / (sqrt(v) / c2 + eps) = rate * c2 / c1 * m / (sqrt(v) + c2 * eps)
+            let scale = -rate * correction2 / correction1;
+            let update = &self.first_moment * scale;
+            let root = self.second_moment.sqrt() + self.epsilon * correction2;
+            let _ = parameters.flat().shallow_clone().addcdiv_(&update, &root);
+        });
+    }
+
+    /// The tensors of the state with their names, for a checkpoint.
+    pub fn state(&self) -> [(&'static str, &Tensor); 2] {
+        [("first_moment", &self.first_moment), ("second_moment", &self.second_moment)]
+    }
+
+    /// Steps taken so far, for a checkpoint.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Sets the number of steps when resuming; the tensors of [`Self::state`] are copied into by the caller.
+    pub fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+}
+
+/// Stochastic gradient descent with Nesterov momentum and weight decay, as PyTorch defines it
+/// (Sutskever et al. 2013, with the learning rate outside the momentum).
+pub struct Sgd {
+    /// Momentum.
+    pub momentum: f64,
+    /// L2 penalty added to the gradient.
+    pub weight_decay: f64,
+    velocity: Tensor,
+}
+
+impl Sgd {
+    /// A state of zeros for `parameters`.
+    pub fn new(parameters: &Parameters, momentum: f64, weight_decay: f64) -> Self {
+        Self { momentum, weight_decay, velocity: parameters.flat().zeros_like() }
+    }
+
+    /// One step: `g += decay * p; v = momentum * v + g; p -= rate * (g + momentum * v)`.
+    /// Starting from a velocity of zero this equals PyTorch's first step too.
+    pub fn step(&mut self, parameters: &Parameters, rate: f64) {
+        tch::no_grad(|| {
+            let mut flat = parameters.flat().shallow_clone();
+            let gradient = parameters.gradient() + &flat * self.weight_decay;
+            let _ = self.velocity.g_mul_scalar_(self.momentum);
+            let _ = self.velocity.g_add_(&gradient);
+            let _ = flat.g_add_(&((gradient + &self.velocity * self.momentum) * -rate));
+        });
+    }
+
+    /// The tensors of the state with their names, for a checkpoint.
+    pub fn state(&self) -> [(&'static str, &Tensor); 1] {
+        [("velocity", &self.velocity)]
+    }
+}
+
+/// Scales the gradient so that its Euclidean norm is at most `limit`; returns the norm before.
+/// The same formula as PyTorch's `clip_grad_norm_`.
+pub fn clip_gradient_norm(parameters: &Parameters, limit: f64) -> f64 {
+    let norm = parameters.gradient().norm().double_value(&[]);
+    let scale = limit / (norm + 1e-6);
+    if scale < 1.0 {
+        let _ = tch::no_grad(|| parameters.gradient().shallow_clone().g_mul_scalar_(scale));
+    }
+    norm
+}
