@@ -4,5 +4,9 @@
 //! panics on a file from outside: every fault is an error that names the file, the expected and the found.
 
 pub mod cohort;
+pub mod import;
 pub mod nifti;
+pub mod prepare;
+pub mod sheet;
+pub mod split;
 pub mod store;

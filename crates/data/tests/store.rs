@@ -1,5 +1,7 @@
 //! The slice store from outside: what is written is read, and every fault is an error that says what is wrong.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

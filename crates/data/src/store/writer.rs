@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use synthmr_core::files::{self, Access, FolderWriter};
 use synthmr_core::records::{Origin, SCHEMA, ShardRecord, StoreManifest, Tool};
 use synthmr_core::{Digest, LabelScheme};
@@ -113,6 +114,18 @@ impl StoreWriter {
     /// [`StoreError::File`] when it cannot be written.
     pub fn add_file(&self, name: &str, access: Access, bytes: &[u8]) -> Result<(), StoreError> {
         files::write_with(&self.folder.path().join(name), access, |w| w.write_all(bytes))?;
+        Ok(())
+    }
+
+    /// Adds a record as indented JSON; see [`Self::add_file`].
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when it cannot be written.
+    pub fn add_json<T: Serialize>(&self, name: &str, access: Access, record: &T) -> Result<(), StoreError> {
+        files::write_with(&self.folder.path().join(name), access, |w| {
+            serde_json::to_writer_pretty(&mut *w, record)?;
+            w.write_all(b"\n")
+        })?;
         Ok(())
     }
 

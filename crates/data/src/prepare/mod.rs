@@ -1,0 +1,336 @@
+//! Preparation: from a subject's volumes to the axial slices that are kept of it.
+//!
+//! Recipes (Akbar et al. 2024, "Data"):
+//! * `paper`: each volume divided by its own maximum, times 255, cut to 8 bit; axial slices kept when more
+//!   than 15 % of the padded square's T1 pixels exceed 50.
+//! * `robust`: the 99.5th percentile of the voxels inside the brain in place of the maximum, clipped, so that
+//!   one bright voxel does not darken a volume; slices kept when the brain covers more than 15 % of the square.
+//!
+//! Both: volumes are turned to LPS (the order of BraTS's own files), zero-padded to the centred square whose
+//! side is the smallest multiple of the resolution that fits (240 -> 256), then reduced by whole blocks: the
+//! mean for images, the commonest class for labels. In a slice rows run from anterior to posterior and columns
+//! from the patient's right to left, which is how radiologists look at it.
+//!
+//! Deviations: the study works at 256 only and cannot reduce; its slices come out of `paper` unchanged.
+
+mod error;
+mod intensity;
+mod orient;
+mod resample;
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use rayon::prelude::*;
+use synthmr_core::records::PreparationRecord;
+use synthmr_core::{LabelScheme, limits};
+
+use crate::cohort::{Cohort, CohortSubject};
+use crate::nifti::{self, Volume};
+
+pub use error::PrepareError;
+use orient::{into_lps, largest_displacement};
+use resample::Square;
+
+/// T1 intensity above which the study counts a pixel (of 255).
+const PAPER_INTENSITY: u8 = 50;
+
+/// A slice is kept when more than this percentage of its padded square counts.
+const KEPT_PERCENT: usize = 15;
+
+/// The share of brain voxels that `robust` maps below 255.
+const ROBUST_QUANTILE: f64 = 0.995;
+
+/// How far the grids of one subject's volumes may be apart at any corner, in voxels: beyond rounding of
+/// headers, an annotation is drawn on another image.
+const GRID_TOLERANCE_VOXELS: f64 = 0.1;
+
+/// Smallest training resolution: below it no anatomy is left.
+const SMALLEST_RESOLUTION: usize = 16;
+
+/// How volumes become slices; see the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Recipe {
+    /// As published.
+    Paper,
+    /// Against outliers; the default for new cohorts.
+    #[default]
+    Robust,
+}
+
+/// A recipe and the size of its slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preparation {
+    recipe: Recipe,
+    resolution: usize,
+}
+
+/// The kept slices of one subject, from the feet up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreparedSubject {
+    /// u8 `[n, C, R, R]` for resolution R.
+    pub images: Vec<u8>,
+    /// Class indices, u8 `[n, R, R]`.
+    pub labels: Vec<u8>,
+    /// Number of each kept slice in the volume, from the feet up.
+    pub slices: Vec<i32>,
+    /// Distance between the centres of stored pixels: rows, columns, slices; millimetres.
+    pub spacing_mm: [f64; 3],
+}
+
+impl Preparation {
+    /// A recipe at a resolution.
+    ///
+    /// # Errors
+    /// [`PrepareError::Resolution`] when it is not a power of two from 16 to [`limits::RESOLUTION`].
+    pub fn new(recipe: Recipe, resolution: usize) -> Result<Self, PrepareError> {
+        if !resolution.is_power_of_two() || !(SMALLEST_RESOLUTION..=limits::RESOLUTION).contains(&resolution)
+        {
+            return Err(PrepareError::Resolution { found: resolution, smallest: SMALLEST_RESOLUTION });
+        }
+        Ok(Self { recipe, resolution })
+    }
+
+    /// Rows and columns of a slice.
+    pub fn resolution(&self) -> usize {
+        self.resolution
+    }
+
+    /// What is done, in words, for the store's manifest.
+    pub fn record(&self) -> PreparationRecord {
+        let (scale, kept) = match self.recipe {
+            Recipe::Paper => (
+                "each volume divided by its maximum, times 255, cut to 8 bit".to_owned(),
+                format!(
+                    "slices kept when more than {KEPT_PERCENT} % of the square's T1 pixels exceed {PAPER_INTENSITY}"
+                ),
+            ),
+            Recipe::Robust => (
+                format!(
+                    "each volume divided by the {} percentile of its voxels inside the brain (any contrast \
+                     not zero), times 255, rounded to 8 bit and clipped",
+                    100.0 * ROBUST_QUANTILE
+                ),
+                format!("slices kept when the brain covers more than {KEPT_PERCENT} % of the square"),
+            ),
+        };
+        let resampled = format!(
+            "reduced to {0} x {0} by whole blocks: mean of images, commonest class of labels",
+            self.resolution
+        );
+        let steps = vec![
+            "turned to LPS; rows anterior to posterior, columns right to left, slices from the feet up"
+                .into(),
+            scale,
+            format!(
+                "zero-padded to the centred square of the smallest multiple of {} that fits",
+                self.resolution
+            ),
+            kept,
+            resampled,
+        ];
+        PreparationRecord { recipe: self.recipe.to_string(), steps }
+    }
+
+    /// Reads and prepares one subject of a cohort. Runs on rayon's threads; the result does not depend on
+    /// their number. Memory: the subject's volumes as f32 and u8.
+    ///
+    /// # Errors
+    /// [`PrepareError`] with the subject and the file: unreadable, NaN or infinite voxels, an empty or
+    /// negative volume, volumes of different shape or place, annotation values without a class.
+    pub fn subject(&self, cohort: &Cohort, subject: &CohortSubject) -> Result<PreparedSubject, PrepareError> {
+        let id = &subject.id;
+        let paths: Vec<&Path> =
+            subject.images.iter().chain([&subject.annotation]).map(|path| path.as_path()).collect();
+        let volumes: Vec<Result<Volume, PrepareError>> = paths
+            .par_iter()
+            .map(|path| {
+                let volume =
+                    nifti::read(path).map_err(|source| PrepareError::Read { subject: id.clone(), source })?;
+                let count = volume.non_finite_count();
+                if count > 0 {
+                    return Err(PrepareError::NonFinite {
+                        subject: id.clone(),
+                        path: path.to_path_buf(),
+                        count,
+                    });
+                }
+                Ok(into_lps(volume))
+            })
+            .collect();
+        let mut volumes = volumes.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for (volume, path) in volumes.iter().zip(&paths).skip(1) {
+            self.check_grid(subject, &volumes[0], volume, path)?;
+        }
+        // The annotation is the last of the paths, so there is always one.
+        let Some(annotation) = volumes.pop() else { unreachable!("a subject has an annotation") };
+        let classes = classes_of(&annotation, &cohort.labels, subject)?;
+        drop(annotation);
+        self.slices(cohort, subject, &volumes, &classes)
+    }
+
+    fn check_grid(
+        &self,
+        subject: &CohortSubject,
+        first: &Volume,
+        other: &Volume,
+        path: &Path,
+    ) -> Result<(), PrepareError> {
+        let reference = subject.images[0].clone();
+        if other.shape != first.shape {
+            return Err(PrepareError::Shape {
+                subject: subject.id.clone(),
+                path: path.to_owned(),
+                reference,
+                expected: first.shape,
+                found: other.shape,
+            });
+        }
+        let voxel = first.spacing_mm.into_iter().fold(f64::INFINITY, f64::min);
+        let distance_mm = largest_displacement(first, other);
+        if distance_mm > GRID_TOLERANCE_VOXELS * voxel {
+            return Err(PrepareError::Place {
+                subject: subject.id.clone(),
+                path: path.to_owned(),
+                reference,
+                limit_mm: GRID_TOLERANCE_VOXELS * voxel,
+                distance_mm,
+            });
+        }
+        Ok(())
+    }
+
+    /// Scales, selects and reduces.
+    fn slices(
+        &self,
+        cohort: &Cohort,
+        subject: &CohortSubject,
+        volumes: &[Volume],
+        classes: &[u8],
+    ) -> Result<PreparedSubject, PrepareError> {
+        let [columns, rows, _] = volumes[0].shape;
+        let plane = columns * rows;
+        let square = Square::fitting(rows, columns, self.resolution);
+        let mask = match self.recipe {
+            Recipe::Robust => intensity::brain_mask(volumes),
+            Recipe::Paper => Vec::new(),
+        };
+        let scaled: Vec<Result<Vec<u8>, PrepareError>> = volumes
+            .par_iter()
+            .zip(&subject.images)
+            .map(|(volume, path)| {
+                let level = match self.recipe {
+                    Recipe::Paper => intensity::maximum(&volume.voxels),
+                    Recipe::Robust => intensity::quantile(&volume.voxels, &mask, ROBUST_QUANTILE),
+                };
+                let Some(level) = level.filter(|&level| level > 0.0) else {
+                    return Err(PrepareError::NoSignal { subject: subject.id.clone(), path: path.clone() });
+                };
+                Ok(match self.recipe {
+                    Recipe::Paper => intensity::cut_to_8_bit(&volume.voxels, level),
+                    Recipe::Robust => intensity::round_to_8_bit(&volume.voxels, level),
+                })
+            })
+            .collect();
+        let scaled = scaled.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let t1 = cohort.channels.iter().position(|name| name == "T1").unwrap_or(0);
+        let counted = |z: usize| {
+            let slice = z * plane..(z + 1) * plane;
+            match self.recipe {
+                Recipe::Paper => scaled[t1][slice].iter().filter(|&&v| v > PAPER_INTENSITY).count(),
+                Recipe::Robust => mask[slice].iter().map(|&inside| usize::from(inside)).sum(),
+            }
+        };
+        let threshold = KEPT_PERCENT * square.side * square.side;
+        let kept: Vec<usize> = (0..volumes[0].shape[2]).filter(|&z| 100 * counted(z) > threshold).collect();
+
+        let pixels = self.resolution * self.resolution;
+        let mut images = vec![0; kept.len() * scaled.len() * pixels];
+        images.par_chunks_exact_mut(pixels).enumerate().for_each(|(i, out)| {
+            let (z, channel) = (kept[i / scaled.len()], i % scaled.len());
+            square.mean(&scaled[channel][z * plane..(z + 1) * plane], out);
+        });
+        let mut labels = vec![0; kept.len() * pixels];
+        labels.par_chunks_exact_mut(pixels).zip(&kept).for_each(|(out, &z)| {
+            square.commonest(&classes[z * plane..(z + 1) * plane], cohort.labels.class_count(), out);
+        });
+        let [x, y, z] = volumes[0].spacing_mm;
+        let factor = square.factor as f64;
+        Ok(PreparedSubject {
+            images,
+            labels,
+            slices: kept.into_iter().map(|z| z as i32).collect(),
+            spacing_mm: [y * factor, x * factor, z],
+        })
+    }
+}
+
+/// The class of every voxel of an annotation.
+fn classes_of(
+    annotation: &Volume,
+    scheme: &LabelScheme,
+    subject: &CohortSubject,
+) -> Result<Vec<u8>, PrepareError> {
+    let mut table = [None; 256];
+    let mut others = Vec::new();
+    for (index, class) in scheme.classes.iter().enumerate() {
+        for &value in &class.source_values {
+            match usize::try_from(value).ok().and_then(|value| table.get_mut(value)) {
+                Some(entry) => *entry = Some(index as u8),
+                None => others.push((value as f32, index as u8)),
+            }
+        }
+    }
+    let class_of = |value: f32| {
+        // Casts saturate, so a value that is no small integer does not equal its cast.
+        let small = value as u8;
+        if f32::from(small) == value {
+            return table[usize::from(small)];
+        }
+        others.iter().find(|(other, _)| *other == value).map(|(_, class)| *class)
+    };
+    let known: Option<Vec<u8>> = annotation.voxels.iter().map(|&value| class_of(value)).collect();
+    known.ok_or_else(|| {
+        let mut found: Vec<f32> =
+            annotation.voxels.iter().copied().filter(|&value| class_of(value).is_none()).collect();
+        found.sort_unstable_by(f32::total_cmp);
+        let voxels = found.len();
+        found.dedup();
+        found.truncate(5);
+        let mut expected: Vec<i32> =
+            scheme.classes.iter().flat_map(|class| class.source_values.clone()).collect();
+        expected.sort_unstable();
+        PrepareError::UnknownLabel {
+            subject: subject.id.clone(),
+            path: subject.annotation.clone(),
+            expected,
+            found,
+            voxels,
+        }
+    })
+}
+
+impl Recipe {
+    /// The name on the command line and in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Recipe::Paper => "paper",
+            Recipe::Robust => "robust",
+        }
+    }
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Recipe {
+    type Err = PrepareError;
+    fn from_str(text: &str) -> Result<Self, PrepareError> {
+        let known = [Recipe::Paper, Recipe::Robust].into_iter().find(|recipe| recipe.name() == text);
+        known.ok_or_else(|| PrepareError::Recipe { found: text.chars().take(40).collect() })
+    }
+}
