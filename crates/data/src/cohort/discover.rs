@@ -7,6 +7,7 @@ use synthmr_core::files::{self, FileError};
 use synthmr_core::{SubjectId, limits};
 
 use super::brats::Brats;
+use super::description::{self, Description};
 use super::finding::{Finding, Level, printable};
 use super::layout::{Layout, Match, Role, nifti_stem};
 use super::walk;
@@ -20,7 +21,7 @@ use super::{Cohort, CohortError, CohortSubject};
 /// name, and [`CohortError::Faults`] with all of them when a contrast or the annotation of a subject is
 /// missing or there twice, a name is not usable, or a file is not a regular file.
 pub fn discover(path: &Path) -> Result<Cohort, CohortError> {
-    let Scan { cohort, mut findings } = scan(path)?;
+    let Scan { cohort, mut findings, .. } = scan(path)?;
     findings.retain(|finding| finding.level == Level::Fault);
     if findings.is_empty() {
         Ok(cohort)
@@ -29,9 +30,19 @@ pub fn discover(path: &Path) -> Result<Cohort, CohortError> {
     }
 }
 
-/// The complete subjects, and everything that is wrong with the others.
+/// A subject's known files, complete or not.
+pub(super) struct Found {
+    pub(super) name: String,
+    /// The name with control characters escaped.
+    pub(super) printed: String,
+    /// Paths relative to the cohort.
+    pub(super) volumes: Vec<(Role, PathBuf)>,
+}
+
+/// The complete subjects, all subjects, and everything that is wrong with their names.
 pub(super) struct Scan {
     pub(super) cohort: Cohort,
+    pub(super) found: Vec<Found>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -42,7 +53,9 @@ pub(super) fn scan(path: &Path) -> Result<Scan, CohortError> {
             "expected a folder of subjects, found a file\nhint: give the folder it is in".to_owned();
         return Err(FileError::Document { path: path.to_owned(), message }.into());
     }
-    let layout: Box<dyn Layout> = Box::new(Brats);
+    let description = path.join(description::FILE_NAME);
+    let layout: Box<dyn Layout> =
+        if description.exists() { Box::new(Description::read(&description)?) } else { Box::new(Brats) };
     let walk::Tree { files, mut findings } = walk::walk(path)?;
     let subjects = group(&*layout, &files, &mut findings);
     if subjects.is_empty() {
@@ -51,12 +64,16 @@ pub(super) fn scan(path: &Path) -> Result<Scan, CohortError> {
     check_count(path, subjects.len(), limits::COHORT_SUBJECTS)?;
     let channels = layout.channels();
     let mut complete = Vec::new();
-    for (name, files) in subjects {
-        complete.extend(subject(path, &*layout, &channels, &name, files, &mut findings));
+    let mut found = Vec::new();
+    for (name, mut files) in subjects {
+        complete.extend(subject(path, &*layout, &channels, &name, &files, &mut findings));
+        files.known.sort();
+        let printed = name.escape_debug().to_string();
+        found.push(Found { name, printed, volumes: files.known });
     }
     let warnings = findings.iter().filter(|f| f.level == Level::Warning).cloned().collect();
     let cohort = Cohort { channels, labels: layout.labels(), subjects: complete, warnings };
-    Ok(Scan { cohort, findings })
+    Ok(Scan { cohort, found, findings })
 }
 
 fn example(layout: &dyn Layout) -> String {
@@ -120,7 +137,7 @@ fn subject(
     layout: &dyn Layout,
     channels: &[String],
     name: &str,
-    files: Files,
+    files: &Files,
     findings: &mut Vec<Finding>,
 ) -> Option<CohortSubject> {
     let printed = name.escape_debug().to_string();

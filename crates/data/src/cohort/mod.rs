@@ -1,9 +1,13 @@
 //! Cohorts: which file is which contrast of which subject.
 
 mod brats;
+mod check;
+mod contents;
+mod description;
 mod discover;
 mod finding;
 mod layout;
+mod pattern;
 mod walk;
 
 use std::path::PathBuf;
@@ -11,6 +15,7 @@ use std::path::PathBuf;
 use synthmr_core::files::FileError;
 use synthmr_core::{LabelScheme, SubjectId};
 
+pub use check::{CheckReport, check};
 pub use discover::discover;
 pub use finding::{Finding, Level};
 

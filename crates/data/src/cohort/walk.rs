@@ -9,7 +9,7 @@ use synthmr_core::files::{self, FileError};
 use super::finding::{Finding, Level, printable};
 
 /// How deep volumes are looked for: `HGG/SUBJECT/SESSION/anat/FILE` and no deeper.
-const DEPTH: usize = 5;
+pub(super) const DEPTH: usize = 5;
 
 /// What is in the folder.
 pub(super) struct Tree {

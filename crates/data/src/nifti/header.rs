@@ -53,6 +53,11 @@ impl Header {
         self.shape.iter().product()
     }
 
+    /// Distances between voxel centres, in millimetres, by the affine.
+    pub fn spacing_mm(&self) -> [f64; 3] {
+        affine::spacing_mm(&self.affine)
+    }
+
     /// Bytes of the stored voxels.
     pub fn data_bytes(&self) -> u64 {
         self.voxel_count() as u64 * self.datatype.bytes() as u64
