@@ -1,1 +1,5 @@
-//! Segmentation networks.
+//! Segmentation networks, one family a file.
+
+mod unet;
+
+pub use unet::{Padding, UNet, UNetConfig, UNetConfigError};
