@@ -1,1 +1,24 @@
-//! synthmr-metrics
+//! How well a predicted label map agrees with the truth, for each class and region of each subject, and what
+//! that says about a set of subjects: label maps in, numbers with intervals out. `docs/metrics.md` gives
+//! every definition and convention to the user.
+//!
+//! The crate never sees a file or a tensor. Label maps are `u8` class indices in `[depth, height, width]`
+//! order, width fastest; spacings are millimetres in the same order; distances are millimetres.
+//!
+//! * [`evaluate_subject`] scores one subject, [`summarise`] a set of them.
+//! * [`overlap`] and [`surface`] are the metrics themselves.
+//! * [`statistics`] holds bootstrap intervals, the Wilcoxon signed-rank test and Holm's correction.
+
+mod bits;
+mod evaluate;
+mod nearest;
+pub mod overlap;
+mod pair;
+pub mod statistics;
+mod summarise;
+pub mod surface;
+
+pub use evaluate::{EMPTY_RULE, NamedValues, evaluate_subject, evaluate_subject_with};
+pub use pair::{ClassSet, LabelPair, MetricsError};
+pub use summarise::{Summaries, summarise};
+pub use surface::Hd95Convention;
