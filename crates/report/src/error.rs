@@ -1,0 +1,68 @@
+//! Why a report cannot be made.
+
+use synthmr_core::Digest;
+use synthmr_core::files::FileError;
+
+/// Why a report cannot be made. Texts name the record and what was expected and found.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file cannot be read, or is not the record it should be.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A record of another version; its fields may mean something else.
+    #[error(
+        "{record}: expected schema {known}, found {found}\n\
+         hint: use the version of synthmr that wrote it, or make the record again"
+    )]
+    Schema {
+        /// Which record.
+        record: String,
+        /// The only schema that this version reads.
+        known: u32,
+        /// The schema it has, as written.
+        found: String,
+    },
+    /// Training and test subjects of an evaluation were divided otherwise than the store's.
+    #[error(
+        "evaluation {evaluation:?} was made with the split {evaluation_split}, \
+         but {other} has the split {other_split}\n\
+         hint: evaluate again on this store, so that no subject is on both sides"
+    )]
+    SplitDisagrees {
+        /// Condition name of the evaluation.
+        evaluation: String,
+        /// Its split digest.
+        evaluation_split: Digest,
+        /// What it is compared with.
+        other: String,
+        /// The split digest of that.
+        other_split: Digest,
+    },
+    /// A synthetic set was given as the real one, or the other way round.
+    #[error("{store} is given as the {given} store, but its manifest says that it was {origin}")]
+    WrongOrigin {
+        /// Name of the store.
+        store: String,
+        /// The place it was given in.
+        given: &'static str,
+        /// What its manifest says.
+        origin: &'static str,
+    },
+    /// Two evaluations under one name: no table could tell them apart.
+    #[error("two evaluations are named {condition:?}\nhint: give each condition its own name")]
+    DuplicateCondition {
+        /// The name.
+        condition: String,
+    },
+    /// A picture is damaged, not a PNG, too large, or smaller than its record says.
+    #[error("{picture}: {message}")]
+    Picture {
+        /// Which picture.
+        picture: String,
+        /// What was expected and found.
+        message: String,
+    },
+    /// The templates failed; a fault of this program.
+    #[error("cannot fill in the report's template: {0}")]
+    Template(#[from] askama::Error),
+}

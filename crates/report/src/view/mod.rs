@@ -1,0 +1,70 @@
+//! What the templates show: texts and figures computed from the records, a file a section.
+
+mod cohort;
+mod compare;
+mod pictures;
+mod results;
+mod settings;
+mod summary;
+mod training;
+
+use askama::Template;
+
+use crate::encode;
+use crate::error::ReportError;
+use crate::figures::{DotFigure, LineFigure};
+use crate::inputs::ReportInputs;
+use cohort::{CohortView, LabelView};
+use pictures::{LegendEntry, Mark, PictureView, SheetView};
+use results::ResultsView;
+use settings::SettingsView;
+use summary::SummaryView;
+use training::RunView;
+
+/// The style sheet. It is admitted by its digest, so nothing else can style or fetch.
+const CSS: &str = include_str!("../../templates/report.css");
+
+/// The whole page.
+#[derive(Template)]
+#[template(path = "report.html")]
+pub(crate) struct Page {
+    title: String,
+    css: &'static str,
+    style_digest: String,
+    version: &'static str,
+    summary: SummaryView,
+    cohort: Option<CohortView>,
+    sheets: Vec<SheetView>,
+    legend: Vec<LegendEntry>,
+    labels: Option<LabelView>,
+    runs: Vec<RunView>,
+    results: Option<ResultsView>,
+    settings: SettingsView,
+    /// What the banner over the whole page says, when a picture may show patients.
+    mark: Option<Mark>,
+}
+
+impl Page {
+    /// Computes everything that the page shows. The inputs have been checked against each other.
+    pub(crate) fn new(inputs: &ReportInputs) -> Result<Self, ReportError> {
+        let sheets = pictures::sheets(inputs)?;
+        let runs = inputs.runs.iter().map(RunView::new).collect::<Result<Vec<_>, _>>()?;
+        let pictures = sheets.iter().filter_map(|sheet| sheet.picture.as_ref());
+        let marks = pictures.chain(runs.iter().filter_map(|run| run.samples.as_ref())).map(|p| p.mark);
+        Ok(Self {
+            title: inputs.title.clone(),
+            css: CSS,
+            style_digest: encode::style_digest(CSS),
+            version: env!("CARGO_PKG_VERSION"),
+            summary: SummaryView::new(inputs),
+            cohort: inputs.real.as_ref().and_then(CohortView::new),
+            legend: pictures::legend(inputs),
+            labels: inputs.synthetic.as_ref().and_then(|synthetic| LabelView::new(synthetic, inputs)),
+            results: ResultsView::new(inputs),
+            settings: SettingsView::new(inputs),
+            mark: marks.filter(|mark| *mark != Mark::Synthetic).max(),
+            sheets,
+            runs,
+        })
+    }
+}

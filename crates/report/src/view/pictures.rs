@@ -1,0 +1,126 @@
+//! Pictures and what may be done with them.
+
+use synthmr_core::labels::Class;
+use synthmr_core::records::Origin;
+
+use crate::encode;
+use crate::error::ReportError;
+use crate::inputs::{ReportInputs, StoreInput};
+
+/// Whose pixels a picture shows, from the least to the most restricted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mark {
+    /// Drawn by a generator.
+    Synthetic,
+    /// Of the cohort, but not marked as real pixels by the step that made it, as for a phantom cohort.
+    /// The reader is asked to check, because this crate cannot.
+    Unmarked,
+    /// Real patients' pixels.
+    Inside,
+}
+
+impl Mark {
+    /// One line for the picture and for the banner.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Inside => "inside: real patients' pixels, do not pass on",
+            Self::Unmarked => {
+                "images of the cohort, not marked as patients' pixels: check before you pass them on"
+            }
+            Self::Synthetic => "drawn by a generator, not audited for copies of training images",
+        }
+    }
+
+    /// The class in the style sheet.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Self::Inside => "inside",
+            Self::Unmarked => "unmarked",
+            Self::Synthetic => "synthetic",
+        }
+    }
+}
+
+/// A picture in the page.
+#[derive(Clone, Debug)]
+pub(crate) struct PictureView {
+    pub(crate) uri: String,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) alt: String,
+    pub(crate) mark: Mark,
+}
+
+impl PictureView {
+    pub(crate) fn new(name: &str, png: &[u8], alt: String, mark: Mark) -> Result<Self, ReportError> {
+        let (width, height) = encode::png_size(name, png)?;
+        Ok(Self { uri: encode::png_data_uri(png), width, height, alt, mark })
+    }
+}
+
+/// A contact sheet, or what is missing in its place.
+#[derive(Clone, Debug)]
+pub(crate) struct SheetView {
+    pub(crate) heading: &'static str,
+    pub(crate) title: String,
+    pub(crate) columns: Vec<String>,
+    pub(crate) picture: Option<PictureView>,
+    /// What is missing and which command makes it.
+    pub(crate) missing: &'static str,
+    pub(crate) command: &'static str,
+}
+
+/// A class with its colour.
+#[derive(Clone, Debug)]
+pub(crate) struct LegendEntry {
+    pub(crate) name: String,
+    pub(crate) colour: String,
+}
+
+impl LegendEntry {
+    pub(crate) fn new(class: &Class) -> Self {
+        let [red, green, blue] = class.rgb;
+        Self { name: class.name.clone(), colour: format!("#{red:02x}{green:02x}{blue:02x}") }
+    }
+}
+
+/// The two sheets that stand side by side.
+pub(crate) fn sheets(inputs: &ReportInputs) -> Result<Vec<SheetView>, ReportError> {
+    let real = sheet("Cohort", inputs.real.as_ref(), "synthmr import COHORT --out NAME.store")?;
+    let synthetic = sheet("Synthetic", inputs.synthetic.as_ref(), "synthmr sample RUN --out NAME.store")?;
+    Ok(vec![real, synthetic])
+}
+
+fn sheet(
+    heading: &'static str,
+    store: Option<&StoreInput>,
+    command: &'static str,
+) -> Result<SheetView, ReportError> {
+    let missing = match store {
+        None => "No store was given for this side.",
+        Some(_) => "This store has no contact sheet.",
+    };
+    let empty = SheetView { heading, title: String::new(), columns: vec![], picture: None, missing, command };
+    let Some((store, sheet)) = store.and_then(|store| Some((store, store.sheet.as_ref()?))) else {
+        return Ok(empty);
+    };
+    let mark = match (sheet.record.inside, &store.manifest.origin) {
+        (true, _) => Mark::Inside,
+        (false, Origin::Cohort { .. }) => Mark::Unmarked,
+        (false, Origin::Sampled(_)) => Mark::Synthetic,
+    };
+    let alt = format!("{} rows of images: {}", sheet.record.rows, sheet.record.columns.join(", "));
+    let picture = PictureView::new(&store.name, &sheet.png, alt, mark)?;
+    Ok(SheetView {
+        title: sheet.record.title.clone(),
+        columns: sheet.record.columns.clone(),
+        picture: Some(picture),
+        ..empty
+    })
+}
+
+/// The colours of the classes in the sheets, of whichever store there is.
+pub(crate) fn legend(inputs: &ReportInputs) -> Vec<LegendEntry> {
+    let store = inputs.real.as_ref().or(inputs.synthetic.as_ref());
+    store.map_or_else(Vec::new, |store| store.manifest.labels.classes.iter().map(LegendEntry::new).collect())
+}

@@ -1,0 +1,66 @@
+//! Training runs: what they learnt from and how it went.
+
+use synthmr_core::records::{InputRecord, ModelKind};
+
+use super::LineFigure;
+use super::pictures::{Mark, PictureView};
+use crate::error::ReportError;
+use crate::figures;
+use crate::format;
+use crate::inputs::RunInput;
+
+/// One run.
+#[derive(Clone, Debug)]
+pub(crate) struct RunView {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    /// What it learnt from and how far it came, in a sentence.
+    pub(crate) progress: String,
+    pub(crate) figures: Vec<LineFigure>,
+    /// Values that have no figure because there are too many.
+    pub(crate) left_out: String,
+    pub(crate) samples: Option<PictureView>,
+    pub(crate) is_generator: bool,
+}
+
+impl RunView {
+    pub(crate) fn new(run: &RunInput) -> Result<Self, ReportError> {
+        let is_generator = run.record.kind == ModelKind::Generator;
+        let (kind, mark) = match run.record.kind {
+            ModelKind::Generator => ("Generator", Mark::Synthetic),
+            // A segmenter's pictures are images of its training or validation set, which may be patients.
+            ModelKind::Segmenter => ("Segmenter", Mark::Inside),
+        };
+        let samples = match &run.samples {
+            Some(png) => {
+                let alt = format!("Newest sample grid of {}", run.name);
+                Some(PictureView::new(&format!("sample grid of {:?}", run.name), png, alt, mark)?)
+            }
+            None => None,
+        };
+        let seen = run.ticks.iter().map(|tick| tick.images_seen).max();
+        let progress = match seen {
+            Some(seen) => {
+                format!("Learnt from {}; {} images seen.", sources(&run.record.inputs), format::count(seen))
+            }
+            None => format!("Learns from {}.", sources(&run.record.inputs)),
+        };
+        let (figures, left_out) = figures::training_figures(&run.ticks);
+        let left_out = left_out.join(", ");
+        Ok(Self { name: run.name.clone(), kind, progress, figures, left_out, samples, is_generator })
+    }
+}
+
+/// Inputs as on the command line with the number of images: `ph.store:train (412 images)`.
+pub(crate) fn sources(inputs: &[InputRecord]) -> String {
+    if inputs.is_empty() {
+        return "nothing recorded".to_owned();
+    }
+    let one = |input: &InputRecord| format!("{} ({})", source(input), format::counted(input.images, "image"));
+    inputs.iter().map(one).collect::<Vec<_>>().join(" and ")
+}
+
+/// An input as on the command line: `ph.store:train`.
+pub(crate) fn source(input: &InputRecord) -> String {
+    if input.split.is_empty() { input.name.clone() } else { format!("{}:{}", input.name, input.split) }
+}

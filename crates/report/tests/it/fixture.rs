@@ -1,0 +1,316 @@
+//! Records of a small study that was never run, with drawn pictures: enough to see and test every part of
+//! the report without training anything.
+
+use std::collections::BTreeMap;
+
+use synthmr_core::records::{
+    ContactSheet, EmptyCounts, EngineRecord, EvaluationRecord, EvaluationSettings, InputRecord, Interval,
+    LabelQuality, MetricSummary, MetricValues, ModelKind, Origin, PreparationRecord, RunRecord, SCHEMA,
+    SamplingRecord, ShardRecord, SplitMethod, SplitRecord, StoreManifest, SubjectRecord, SubjectResult, Tick,
+    Tool,
+};
+use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split, SubjectId};
+use synthmr_report::{EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput};
+
+const CHANNELS: [&str; 4] = ["T1", "T1ce", "T2", "FLAIR"];
+const CELL: usize = 64;
+
+/// A complete study.
+pub fn study() -> ReportInputs {
+    let mut real = StoreInput { name: "ph.store".into(), manifest: real_manifest(), sheet: None };
+    real.sheet = Some(sheet("4 slices of the part test", true, 1));
+    let mut synthetic = StoreInput { name: "syn.store".into(), manifest: synthetic_manifest(), sheet: None };
+    synthetic.sheet = Some(sheet("4 images, seed 1", false, 7));
+    ReportInputs {
+        title: "Twelve phantom subjects at 64 x 64".into(),
+        real: Some(real),
+        synthetic: Some(synthetic),
+        runs: vec![generator_run(), segmenter_run("seg-real", 0.79), segmenter_run("seg-syn", 0.66)],
+        evaluations: vec![
+            evaluation("synthetic", 0.655),
+            evaluation("both", 0.802),
+            evaluation("real", 0.781),
+        ],
+    }
+}
+
+fn digest(name: &str) -> Digest {
+    Digest::of(name.as_bytes())
+}
+
+fn input(name: &str, split: &str, images: usize) -> InputRecord {
+    InputRecord { name: name.into(), digest: digest(name), split: split.into(), images }
+}
+
+fn channels() -> Vec<String> {
+    CHANNELS.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn subjects() -> Vec<SubjectRecord> {
+    let parts = [(Split::Train, 7), (Split::Val, 1), (Split::Control, 1), (Split::Test, 3)];
+    let parts = parts.iter().flat_map(|(split, n)| std::iter::repeat_n(*split, *n));
+    parts
+        .enumerate()
+        .map(|(index, split)| SubjectRecord {
+            pseudonym: SubjectId::new(format!("phantom-{index:03}")).unwrap().pseudonym(7),
+            split,
+            slices: 61 + (index * 7) % 12,
+            spacing_mm: [3.75, 3.75, 1.0],
+        })
+        .collect()
+}
+
+/// The cohort's manifest.
+pub fn real_manifest() -> StoreManifest {
+    let subjects = subjects();
+    let slices = subjects.iter().map(|subject| subject.slices).sum();
+    StoreManifest {
+        schema: SCHEMA,
+        tool: Tool::this(),
+        channels: channels(),
+        height: CELL,
+        width: CELL,
+        slices,
+        labels: LabelScheme::brats(),
+        origin: Origin::Cohort {
+            preparation: PreparationRecord {
+                recipe: "robust".into(),
+                steps: vec![
+                    "each volume divided by its 99.5th percentile inside the brain, times 255, cut at 255"
+                        .into(),
+                    "zero-padded 240 -> 256".into(),
+                    "axial slices kept when more than 15 % of the T1 pixels are brain".into(),
+                    "resampled 256 -> 64: area filter for images, majority for labels".into(),
+                ],
+            },
+            split: SplitRecord {
+                method: SplitMethod::HashRank,
+                request: "train=0.6,val=0.1,control=0.1,test=0.2".into(),
+                digest: digest("split"),
+            },
+            subjects,
+        },
+        shards: vec![ShardRecord { file: "shard-00000.safetensors".into(), slices, digest: digest("shard") }],
+    }
+}
+
+fn synthetic_manifest() -> StoreManifest {
+    let share = [("background", 0.952), ("NCR", 0.0071), ("ED", 0.0302), ("ET", 0.0107)];
+    StoreManifest {
+        slices: 100_000,
+        origin: Origin::Sampled(Box::new(SamplingRecord {
+            generators: vec![input("gen", "", 100_000)],
+            seed: 1,
+            truncation: 1.0,
+            label_encoding: LabelEncoding::Gray,
+            label_quality: LabelQuality {
+                unclean_share: 0.0042,
+                empty_share: 0.31,
+                class_share: share.iter().map(|(name, share)| ((*name).to_owned(), *share)).collect(),
+            },
+        })),
+        shards: (0..13)
+            .map(|i| ShardRecord {
+                file: format!("shard-{i:05}.safetensors"),
+                slices: 8192.min(100_000 - 8192 * i),
+                digest: digest(&format!("synthetic {i}")),
+            })
+            .collect(),
+        ..real_manifest()
+    }
+}
+
+fn engine() -> EngineRecord {
+    EngineRecord { libtorch: "2.11.0".into(), device: "cpu".into(), precision: "bf16".into(), threads: 2 }
+}
+
+/// A number in 0..1 that looks random and is the same every time.
+fn noise(index: usize) -> f64 {
+    let mixed = (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40) as f64 / f64::from(1 << 24)
+}
+
+fn generator_run() -> RunInput {
+    let ticks = (0..2500usize).map(|i| {
+        let t = i as f64 / 2500.0;
+        let values = [
+            ("loss/generator", if i == 700 { f64::NAN } else { 0.7 + 1.1 * t + 0.5 * noise(i) }),
+            ("loss/discriminator", 1.39 - 0.5 * t + 0.3 * noise(i + 9999)),
+            ("penalty/r1", 0.004 + 6.0 * (-9.0 * t).exp() * (0.4 + noise(i + 77))),
+            ("penalty/path", 0.03 * (1.0 + noise(i + 31)) * (1.0 - 0.8 * t)),
+            ("ada/p", (0.6 * t - 0.05 + 0.01 * noise(i)).max(0.0)),
+            ("images_per_second", if i % 400 == 399 { 31.0 } else { 58.0 + 4.0 * noise(i + 5) }),
+        ];
+        tick((i as u64 + 1) * 800, &values)
+    });
+    let config = serde_json::json!({
+        "preset": "stylegan2-tiny-64", "seed": 7, "kimg": 2000, "batch": 32, "resolution": 64,
+        "labels": "gray", "latent": 128, "mapping_layers": 4, "channel_base": 4096, "channel_max": 128,
+        "generator": {"learning_rate": 0.002, "betas": [0.0, 0.99], "path_weight": 2.0, "path_interval": 4},
+        "discriminator": {"learning_rate": 0.002, "r1_gamma": 1.0, "r1_interval": 16, "group": 4},
+        "ema_half_life_kimg": 10.0, "style_mixing": 0.9, "ada": {"on": true, "target": 0.6, "speed_kimg": 500},
+        "truncation": null
+    });
+    RunInput {
+        name: "gen".into(),
+        record: run_record(ModelKind::Generator, config, input("ph.store", "train", 458)),
+        ticks: ticks.collect(),
+        samples: Some(picture(8, 5, 40)),
+    }
+}
+
+fn segmenter_run(name: &str, reached: f64) -> RunInput {
+    let source =
+        if name == "seg-real" { input("ph.store", "train", 458) } else { input("syn.store", "", 256) };
+    let ticks = (0..25usize).map(|i| {
+        let t = (i as f64 + 1.0) / 25.0;
+        let dice = |scale: f64| reached * scale * (1.0 - (-5.0 * t).exp()) + 0.02 * noise(i);
+        let values = [
+            ("loss", 1.6 * (-3.0 * t).exp() + 0.2 + 0.05 * noise(i)),
+            ("val/dice/NCR", dice(0.86)),
+            ("val/dice/ED", dice(1.03)),
+            ("val/dice/ET", dice(1.08)),
+            ("val/dice/mean", dice(1.0)),
+            ("learning_rate", 0.02 * (1.0 - t).max(1e-5).powf(0.9)),
+            ("images_per_second", 120.0 + 9.0 * noise(i + 3)),
+        ];
+        tick((i as u64 + 1) * 160, &values)
+    });
+    let config = serde_json::json!({
+        "preset": "unet-tiny-64", "seed": 1, "kimg": 4, "batch": 16, "padding": "same",
+        "filters": [16, 32, 64, 128], "deep_supervision": [1.0, 0.5, 0.25], "optimiser": "sgd",
+        "learning_rate": 0.02, "momentum": 0.99, "weight_decay": 3e-5, "poly_power": 0.9, "gradient_norm": 12.0,
+        "augmentation": {"rotation_degrees": 30, "scale": [0.9, 1.1], "noise": true}
+    });
+    RunInput {
+        name: name.into(),
+        record: run_record(ModelKind::Segmenter, config, source),
+        ticks: ticks.collect(),
+        samples: None,
+    }
+}
+
+fn run_record(kind: ModelKind, config: serde_json::Value, source: InputRecord) -> RunRecord {
+    RunRecord {
+        schema: SCHEMA,
+        tool: Tool::this(),
+        kind,
+        config,
+        inputs: vec![source],
+        channels: channels(),
+        classes: LabelScheme::brats().classes.into_iter().map(|class| class.name).collect(),
+        engine: engine(),
+    }
+}
+
+fn tick(images_seen: u64, values: &[(&str, f64)]) -> Tick {
+    Tick { images_seen, values: values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect() }
+}
+
+/// An evaluation whose mean Dice is `level`.
+pub fn evaluation(condition: &str, level: f64) -> EvaluationInput {
+    let interval = |mean: f64, half: f64| Interval {
+        mean: Some(mean),
+        low: Some((mean - half).max(0.0)),
+        high: Some(mean + 0.8 * half),
+        n: 3,
+    };
+    let summary = |scale: f64| MetricSummary {
+        dice: interval(level * scale, 0.05),
+        precision: interval(level * scale + 0.03, 0.04),
+        recall: interval(level * scale - 0.04, 0.06),
+        hd: interval(19.0 - 10.0 * level * scale, 3.0),
+        hd95: interval(14.0 - 10.0 * level * scale, 2.5),
+        assd: interval(3.0 - 2.0 * level * scale, 0.4),
+        empty: EmptyCounts { both: 0, truth_only: usize::from(scale > 1.05), prediction_only: 0 },
+    };
+    let named = |pairs: &[(&str, f64)]| -> BTreeMap<String, MetricSummary> {
+        pairs.iter().map(|(name, scale)| ((*name).to_owned(), summary(*scale))).collect()
+    };
+    let trained_on = match condition {
+        "real" => vec![input("ph.store", "train", 458)],
+        "synthetic" => vec![input("syn.store", "", 256)],
+        _ => vec![input("ph.store", "train", 458), input("syn.store", "", 256)],
+    };
+    let subjects = subjects().into_iter().filter(|subject| subject.split == Split::Test);
+    let values = |voxels: u64| MetricValues { truth_voxels: voxels, dice: Some(level), ..Default::default() };
+    let record = EvaluationRecord {
+        schema: SCHEMA,
+        tool: Tool::this(),
+        model: input(&format!("seg-{condition}"), "", 4000),
+        trained_on,
+        data: input("ph.store", "test", 201),
+        split_digest: digest("split"),
+        settings: EvaluationSettings {
+            empty_rule: "absent in truth and prediction: no value; absent in truth only: Dice 0".into(),
+            hd95_rule: "95th percentile of the distances of both surfaces together, in 3-D".into(),
+            resamples: 1000,
+            seed: 1,
+            level: 0.95,
+        },
+        classes: named(&[("NCR", 0.86), ("ED", 1.03), ("ET", 1.08)]),
+        regions: named(&[("WT", 1.12), ("TC", 1.02), ("ET", 1.08)]),
+        mean: summary(1.0),
+        subjects: subjects
+            .map(|subject| SubjectResult {
+                subject: subject.pseudonym,
+                slices: subject.slices,
+                classes: [("NCR", 1450), ("ED", 6020), ("ET", 2210)]
+                    .iter()
+                    .map(|(name, voxels)| ((*name).to_owned(), values(*voxels)))
+                    .collect(),
+                regions: BTreeMap::new(),
+            })
+            .collect(),
+    };
+    EvaluationInput { condition: condition.into(), record }
+}
+
+fn sheet(title: &str, inside: bool, seed: usize) -> SheetInput {
+    let rows = 4;
+    let record = ContactSheet {
+        schema: SCHEMA,
+        title: title.into(),
+        inside,
+        columns: CHANNELS.iter().copied().chain(["annotation"]).map(str::to_owned).collect(),
+        rows,
+        cell_height: CELL,
+        cell_width: CELL,
+        png: "sheet.png".into(),
+    };
+    SheetInput { record, png: picture(rows, CHANNELS.len() + 1, seed) }
+}
+
+/// Ovals with a bright spot, a different grey a column; in the last column the spot in the classes' colours.
+pub fn picture(rows: usize, columns: usize, seed: usize) -> Vec<u8> {
+    let (width, height) = (columns * CELL, rows * CELL);
+    let classes = LabelScheme::brats().classes;
+    let mut pixels = vec![0u8; width * height * 3];
+    for (index, pixel) in pixels.chunks_exact_mut(3).enumerate() {
+        let (x, y) = (index % width, index / width);
+        let (row, column) = (y / CELL, x / CELL);
+        let random = |k: usize| noise(seed * 100 + row * 10 + k);
+        let centred = |v: usize| (v % CELL) as f64 / (CELL as f64 / 2.0) - 1.0;
+        let (u, v) = (centred(x), centred(y));
+        let brain = (u / (0.66 + 0.06 * random(0))).powi(2) + (v / 0.86).powi(2);
+        let spot = ((u - 0.5 * random(1) + 0.25).powi(2) + (v - 0.6 * random(2) + 0.3).powi(2)).sqrt();
+        let class =
+            if brain > 1.0 { 0 } else { [2.6, 3.6, 6.0].iter().filter(|k| spot * 15.0 < **k).count() };
+        let colour = if column + 1 == columns {
+            classes[[0, 2, 3, 1][class]].rgb
+        } else if brain > 1.0 {
+            [0; 3]
+        } else {
+            let folds = 18.0 * (7.0 * u + 3.0 * random(3)).sin() * (8.0 * v).cos();
+            let tissue = 70.0 + 22.0 * column as f64 + folds - 30.0 * brain + 14.0 * noise(index);
+            [(tissue + 28.0 * class as f64 * (column as f64 - 0.6)).clamp(0.0, 255.0) as u8; 3]
+        };
+        pixel.copy_from_slice(&colour);
+    }
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    bytes
+}
