@@ -4,7 +4,11 @@
 //! run is `images_seen`; everything else that resuming needs is in one checkpoint file. This crate prints
 //! nothing and reads no clock: what it wants to say, and the time, go through [`Watch`].
 
+pub mod checkpoint;
+pub mod config;
 pub mod optimiser;
+pub mod run;
+mod tensorboard;
 mod watch;
 
 pub use watch::{Outcome, Watch};
