@@ -44,6 +44,8 @@ pub enum Stream {
     Grid = 17,
     /// Stochastic layers of a segmenter.
     Dropout = 18,
+    /// Mirrored training images.
+    Mirror = 19,
 }
 
 /// The generator of random numbers for one (seed, stream, index).

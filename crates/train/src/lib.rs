@@ -4,11 +4,16 @@
 //! run is `images_seen`; everything else that resuming needs is in one checkpoint file. This crate prints
 //! nothing and reads no clock: what it wants to say, and the time, go through [`Watch`].
 
+mod batches;
 pub mod checkpoint;
 pub mod config;
+mod error;
+pub mod gan;
 pub mod optimiser;
+pub mod planes;
 pub mod run;
 mod tensorboard;
 mod watch;
 
+pub use error::TrainError;
 pub use watch::{Outcome, Watch};

@@ -1,0 +1,166 @@
+//! Losses and penalties of StyleGAN 2 (Karras et al. 2020; lazy regularisation, section 3.1).
+
+use synthmr_nets::generators::stylegan2::{Noise, Synthesis};
+use tch::{Kind, Tensor};
+
+/// Non-saturating loss of the generator (Goodfellow et al. 2014): mean of `-log sigmoid(D(fake))`.
+pub fn generator_loss(fake_logits: &Tensor) -> Tensor {
+    (-fake_logits).softplus().mean(fake_logits.kind())
+}
+
+/// Logistic loss of the discriminator: mean of `-log sigmoid(D(real)) - log(1 - sigmoid(D(fake)))`.
+pub fn discriminator_loss(real_logits: &Tensor, fake_logits: &Tensor) -> Tensor {
+    let kind = real_logits.kind();
+    (-real_logits).softplus().mean(kind) + fake_logits.softplus().mean(kind)
+}
+
+/// R1 penalty (Mescheder et al. 2018, equation 9): `gamma / 2` times the mean squared norm of the gradient of
+/// the discriminator at real images.
+///
+/// `judge` maps images `[n, c, h, w]` to logits. The result can be differentiated with respect to the
+/// discriminator's parameters: the gradient at the images is itself part of the graph.
+pub fn r1_penalty(images: &Tensor, gamma: f64, judge: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+    let images = images.detach().set_requires_grad(true);
+    let logits = judge(&images);
+    let gradient = &Tensor::run_backward(&[logits.sum(logits.kind())], &[&images], true, true)[0];
+    let kind = gradient.kind();
+    gradient.square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, kind).mean(kind) * (gamma / 2.0)
+}
+
+/// Path-length penalty (Karras et al. 2020, equation 4).
+pub struct PathLength {
+    /// The penalty: mean squared deviation of the path lengths from their running mean.
+    pub penalty: Tensor,
+    /// The running mean after this batch; store it in the run's state.
+    pub mean: Tensor,
+}
+
+/// How fast the running mean of path lengths follows the batches.
+const PATH_LENGTH_DECAY: f64 = 0.01;
+
+/// Path lengths `|J_w^T y|` for random images `y` `[n, c, r, r]` with unit variance, at styles `[n, layers,
+/// w_dim]`; the square is averaged over the layers. `mean` is the running mean so far, a scalar.
+pub fn path_length(
+    synthesis: &Synthesis,
+    styles: &Tensor,
+    directions: &Tensor,
+    noise: &Noise,
+    mean: &Tensor,
+) -> PathLength {
+    let images = synthesis.forward(styles, noise);
+    let pixels = (images.size()[2] * images.size()[3]) as f64;
+    let kind = images.kind();
+    let projected = (images * directions).sum(kind) / pixels.sqrt();
+    let gradient = &Tensor::run_backward(&[projected], &[styles], true, true)[0];
+    let squares = gradient.square().sum_dim_intlist([2i64].as_slice(), false, kind);
+    let lengths = squares.mean_dim([1i64].as_slice(), false, kind).sqrt();
+    let mean = mean.lerp(&lengths.mean(kind), PATH_LENGTH_DECAY);
+    PathLength { penalty: (lengths - &mean).square().mean(kind), mean: mean.detach() }
+}
+
+/// Mean sign of logits, the overfitting measure r_t of ADA (Karras et al. 2020b, equation 1), as a tensor so
+/// that asking for it does not wait for the device.
+pub(super) fn sign_mean(logits: &Tensor) -> Tensor {
+    logits.detach().sign().mean(Kind::Float)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use synthmr_nets::engine::Parameters;
+    use synthmr_nets::generators::stylegan2::{Discriminator, Generator, StyleGan2Config};
+    use tch::Device;
+
+    const DOUBLE: (Kind, Device) = (Kind::Double, Device::Cpu);
+
+    fn tiny() -> StyleGan2Config {
+        StyleGan2Config {
+            resolution: 8,
+            planes: 2,
+            z_dim: 4,
+            w_dim: 5,
+            mapping_layers: 2,
+            channel_base: 32,
+            channel_max: 4,
+            mbstd_group: 2,
+        }
+    }
+
+    /// Moves every parameter away from zero (noise strengths and biases begin there).
+    fn disturb(parameters: &Parameters) {
+        let noise = Tensor::randn([parameters.flat().numel() as i64], DOUBLE) * 0.1;
+        let _ = tch::no_grad(|| parameters.flat().shallow_clone().g_add_(&noise));
+    }
+
+    /// The analytic gradient against central differences along random directions and along single parameters.
+    fn check_gradient(parameters: &Parameters, value: impl Fn() -> Tensor) {
+        parameters.zero_gradient();
+        value().backward();
+        let gradient = parameters.gradient().copy();
+        let mut flat = parameters.flat().shallow_clone();
+        let original = flat.copy();
+        // Padding between parameters has no gradient and no effect.
+        let mut directions: Vec<Tensor> = (0..6).map(|_| flat.randn_like()).collect();
+        for position in [0, 17, 40] {
+            let one = flat.zeros_like();
+            let _ = one.narrow(0, position, 1).fill_(1.0);
+            directions.push(one);
+        }
+        let h = 1e-6;
+        for direction in directions {
+            let at = |step: f64| {
+                let moved = &original + &direction * step;
+                tch::no_grad(|| flat.shallow_clone().copy_(&moved));
+                value().double_value(&[])
+            };
+            let numeric = (at(h) - at(-h)) / (2.0 * h);
+            let analytic = (&gradient * &direction).sum(Kind::Double).double_value(&[]);
+            let scale = numeric.abs().max(analytic.abs()).max(1e-3);
+            assert!(((numeric - analytic) / scale).abs() < 1e-5, "{numeric} against {analytic}");
+        }
+        tch::no_grad(|| flat.copy_(&original));
+    }
+
+    #[test]
+    fn gradient_of_r1_equals_numerical_derivatives() {
+        tch::manual_seed(5);
+        let d = Discriminator::with_kind(&tiny(), 1, Device::Cpu, Kind::Double, Kind::Double);
+        disturb(&d.parameters);
+        let images = Tensor::randn([4, 2, 8, 8], DOUBLE);
+        check_gradient(&d.parameters, || r1_penalty(&images, 8.0, |x| d.forward(x, 1)));
+    }
+
+    #[test]
+    fn gradient_of_path_length_equals_numerical_derivatives() {
+        tch::manual_seed(6);
+        let g = Generator::with_kind(&tiny(), 2, Device::Cpu, Kind::Double, Kind::Double);
+        disturb(&g.parameters);
+        let z = Tensor::randn([3, 4], DOUBLE);
+        let directions = Tensor::randn([3, 2, 8, 8], DOUBLE);
+        let layers = g.synthesis.style_count();
+        let mean = Tensor::from(0.3f64);
+        check_gradient(&g.parameters, || {
+            let styles = g.mapping.forward(&z).unsqueeze(1).repeat([1, layers, 1]);
+            path_length(&g.synthesis, &styles, &directions, &Noise::Constant, &mean).penalty
+        });
+    }
+
+    #[test]
+    fn r1_of_a_linear_discriminator_is_its_squared_weight() {
+        let weight = Tensor::randn([1, 2, 4, 4], DOUBLE);
+        let images = Tensor::randn([3, 2, 4, 4], DOUBLE);
+        let penalty = r1_penalty(&images, 4.0, |x| {
+            (x * &weight).sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double)
+        });
+        let expected = 2.0 * weight.square().sum(Kind::Double).double_value(&[]);
+        assert!((penalty.double_value(&[]) - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn losses_at_undecided_logits() {
+        let zero = Tensor::zeros([4, 1], DOUBLE);
+        let ln2 = std::f64::consts::LN_2;
+        assert!((generator_loss(&zero).double_value(&[]) - ln2).abs() < 1e-15);
+        assert!((discriminator_loss(&zero, &zero).double_value(&[]) - 2.0 * ln2).abs() < 1e-15);
+    }
+}

@@ -1,0 +1,201 @@
+//! One training step of a GAN: the discriminator, then the generator, then their lazy penalties.
+//!
+//! Deviation from the published loop: the images that the discriminator learns to reject are those that the
+//! generator is judged by right afterwards, instead of a second batch. That saves a pass through the
+//! generator; both networks still see each image once.
+
+use synthmr_core::random::{self, Draw, Stream};
+use synthmr_nets::generators::stylegan2::Noise;
+use tch::{Kind, Tensor};
+
+use super::augment::{Augmentation, Controller};
+use super::losses::{discriminator_loss, generator_loss, path_length, r1_penalty, sign_mean};
+use super::state::{GanState, lazy_ratio};
+use super::{AugmentMode, GeneratorConfig};
+
+/// What a step measured; tensors, so that reading them is the caller's choice (on a GPU it waits).
+pub struct StepLosses {
+    /// The generator's loss.
+    pub generator: Tensor,
+    /// The discriminator's loss, without R1.
+    pub discriminator: Tensor,
+    /// Mean sign of the logits on real images: r_t of ADA.
+    pub real_sign: Tensor,
+    /// Mean logit on generated images.
+    pub fake_logit: Tensor,
+    /// R1 penalty with its weight, in steps that compute it.
+    pub r1: Option<Tensor>,
+    /// Path-length penalty without its weight, in steps that compute it.
+    pub path_length: Option<Tensor>,
+}
+
+/// What all steps of a run share.
+pub struct Steps<'a> {
+    /// The run's configuration.
+    pub config: &'a GeneratorConfig,
+    /// Planes of an image.
+    pub planes: i64,
+    /// Planes that carry contrasts.
+    pub contrasts: i64,
+}
+
+impl Steps<'_> {
+    /// Shows one batch of real images `[batch, planes, r, r]` in [-1, 1] and moves every part of the state.
+    pub fn run(&self, state: &mut GanState, reals: &Tensor) -> StepLosses {
+        let config = self.config;
+        let step = state.images_seen / config.batch as u64;
+        let device = reals.device();
+        // Noise inputs and path directions are drawn on the device, from a seed of this step alone.
+        tch::manual_seed(random::device_seed(config.seed, Stream::TrainNoise, step));
+        let w = state.generator.mapping.forward(&self.latents(step, 0, device));
+        state.generator.mapping.track_mean(&w);
+        let styles = self.mixed_styles(state, &w, step);
+        let fakes = state.generator.synthesis.forward(&styles, &Noise::Random);
+
+        let augmentation = Augmentation { strength: state.strength };
+        let augment = |images: &Tensor, part: u64| {
+            augmentation.apply(images, self.contrasts, config.seed, 4 * step + part)
+        };
+        let augmented_reals = augment(reals, 0);
+        let (discriminator, real_logits, fake_logits) =
+            self.discriminator_step(state, &augmented_reals, &augment(&fakes.detach(), 1));
+        let r1 = self
+            .applies(step, config.loss.r1_interval, config.loss.r1_gamma)
+            .then(|| self.r1_step(state, &augmented_reals));
+        let generator = self.generator_step(state, &augment(&fakes, 2));
+        let path_length = self
+            .applies(step, config.loss.path_length_interval, config.loss.path_length_weight)
+            .then(|| self.path_length_step(state, step, device));
+
+        let real_sign = sign_mean(&real_logits);
+        state.images_seen += config.batch as u64;
+        self.average(state);
+        self.adjust_augmentation(state, &real_sign, step);
+        StepLosses {
+            generator,
+            discriminator,
+            real_sign,
+            fake_logit: fake_logits.detach().mean(Kind::Float),
+            r1,
+            path_length,
+        }
+    }
+
+    fn applies(&self, step: u64, interval: u64, weight: f64) -> bool {
+        weight > 0.0 && step.is_multiple_of(interval)
+    }
+
+    /// Latents `[batch, z_dim]` of a step; `part` tells apart the uses within it.
+    fn latents(&self, step: u64, part: u64, device: tch::Device) -> Tensor {
+        let (n, z_dim) = (self.config.batch, self.config.network.z_dim);
+        let mut values = vec![0f32; (n * z_dim) as usize];
+        random::rng(self.config.seed, Stream::TrainLatent, 4 * step + part).fill_normal(&mut values);
+        Tensor::from_slice(&values).view([n, z_dim]).to_device(device)
+    }
+
+    /// Styles `[batch, layers, w_dim]`; with some probability all layers from a random one on take those of
+    /// a second latent (Karras et al. 2019, section 3.1).
+    fn mixed_styles(&self, state: &GanState, w: &Tensor, step: u64) -> Tensor {
+        let layers = state.generator.synthesis.style_count();
+        let repeat = |w: &Tensor, count: i64| w.unsqueeze(1).expand([-1, count, -1], false);
+        let mut rng = random::rng(self.config.seed, Stream::StyleMixing, step);
+        if !rng.chance(self.config.loss.style_mixing) {
+            return repeat(w, layers);
+        }
+        let first = 1 + rng.below(layers as u64 - 1) as i64;
+        let other = state.generator.mapping.forward(&self.latents(step, 1, w.device()));
+        Tensor::cat(&[repeat(w, first), repeat(&other, layers - first)], 1)
+    }
+
+    /// Returns the loss and the logits of real and generated images, judged in one pass.
+    fn discriminator_step(
+        &self,
+        state: &mut GanState,
+        reals: &Tensor,
+        fakes: &Tensor,
+    ) -> (Tensor, Tensor, Tensor) {
+        let d = &state.discriminator;
+        d.parameters.zero_gradient();
+        let logits = d.forward(&Tensor::cat(&[reals, fakes], 0), 2);
+        let halves = logits.chunk(2, 0);
+        let loss = discriminator_loss(&halves[0], &halves[1]);
+        loss.backward();
+        self.step_discriminator(state);
+        (loss.detach(), halves[0].detach(), halves[1].detach())
+    }
+
+    fn r1_step(&self, state: &mut GanState, reals: &Tensor) -> Tensor {
+        let d = &state.discriminator;
+        d.parameters.zero_gradient();
+        let penalty = r1_penalty(reals, self.config.loss.r1_gamma, |images| d.forward(images, 1));
+        (&penalty * self.config.loss.r1_interval as f64).backward();
+        self.step_discriminator(state);
+        penalty.detach()
+    }
+
+    fn generator_step(&self, state: &mut GanState, fakes: &Tensor) -> Tensor {
+        state.generator.parameters.zero_gradient();
+        state.discriminator.parameters.set_requires_grad(false);
+        let loss = generator_loss(&state.discriminator.forward(fakes, 1));
+        loss.backward();
+        state.discriminator.parameters.set_requires_grad(true);
+        self.step_generator(state);
+        loss.detach()
+    }
+
+    /// The penalty is computed on half a batch, as in the reference: its graph is twice as deep.
+    fn path_length_step(&self, state: &mut GanState, step: u64, device: tch::Device) -> Tensor {
+        let g = &state.generator;
+        g.parameters.zero_gradient();
+        let n = (self.config.batch / 2).max(1);
+        let z = self.latents(step, 2, device).narrow(0, 0, n);
+        let layers = g.synthesis.style_count();
+        let styles = g.mapping.forward(&z).unsqueeze(1).repeat([1, layers, 1]);
+        tch::manual_seed(random::device_seed(self.config.seed, Stream::PathLength, step));
+        let r = self.config.resolution;
+        let directions = Tensor::randn([n, self.planes, r, r], (Kind::Float, device));
+        let path = path_length(&g.synthesis, &styles, &directions, &Noise::Random, &state.path_length_mean);
+        let loss = &self.config.loss;
+        (&path.penalty * (loss.path_length_weight * loss.path_length_interval as f64)).backward();
+        state.path_length_mean = path.mean;
+        self.step_generator(state);
+        path.penalty.detach()
+    }
+
+    fn step_generator(&self, state: &mut GanState) {
+        let loss = &self.config.loss;
+        let interval = if loss.path_length_weight > 0.0 { loss.path_length_interval } else { 0 };
+        let rate = self.config.optimiser.generator_rate * lazy_ratio(interval);
+        state.generator_adam.step(&state.generator.parameters, rate);
+    }
+
+    fn step_discriminator(&self, state: &mut GanState) {
+        let rate = self.config.optimiser.discriminator_rate * lazy_ratio(self.config.loss.r1_interval);
+        state.discriminator_adam.step(&state.discriminator.parameters, rate);
+    }
+
+    /// Exponential moving average with a half-life in images, shorter at the start.
+    fn average(&self, state: &GanState) {
+        let half_life =
+            self.config.ema_half_life_images.min(state.images_seen as f64 * self.config.ema_rampup);
+        let decay = if half_life > 0.0 { 0.5f64.powf(self.config.batch as f64 / half_life) } else { 0.0 };
+        state.average.parameters.average_towards(&state.generator.parameters, decay);
+    }
+
+    fn adjust_augmentation(&self, state: &mut GanState, real_sign: &Tensor, step: u64) {
+        let augment = &self.config.augment;
+        if augment.mode != AugmentMode::Adaptive {
+            return;
+        }
+        let _ = tch::no_grad(|| state.sign_sum.g_add_(real_sign));
+        state.sign_count += 1;
+        if (step + 1).is_multiple_of(augment.interval) {
+            let mean = state.sign_sum.double_value(&[]) / state.sign_count as f64;
+            let controller = Controller { target: augment.target, ramp_images: augment.ramp_images };
+            let images = augment.interval * self.config.batch as u64;
+            state.strength = controller.adjusted(state.strength, mean, images);
+            let _ = state.sign_sum.zero_();
+            state.sign_count = 0;
+        }
+    }
+}

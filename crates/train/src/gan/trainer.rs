@@ -1,0 +1,258 @@
+//! The loop around the steps: data, logs, checkpoints, pictures, stopping and resuming.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use synthmr_core::Split;
+use synthmr_core::random::{self, Draw, Stream};
+use synthmr_core::records::{EngineRecord, InputRecord, ModelKind, RunRecord, SCHEMA, Tick, Tool};
+use synthmr_data::store::{SliceStore, StoreLayout};
+use synthmr_nets::engine::Precision;
+use tch::{Device, Tensor};
+
+use super::grid::sample_grid;
+use super::{GanState, GeneratorConfig, StepLosses, Steps};
+use crate::batches::BatchOrder;
+use crate::planes::Planes;
+use crate::run::Run;
+use crate::{Outcome, TrainError, Watch};
+
+/// What a generator is trained on and with.
+pub struct GeneratorJob<'a> {
+    /// The configuration.
+    pub config: &'a GeneratorConfig,
+    /// The store.
+    pub store: &'a SliceStore,
+    /// Name of the store in records, without its folder.
+    pub store_name: &'a str,
+    /// The part of the store; `train` when not given.
+    pub split: Option<Split>,
+    /// Device of the networks.
+    pub device: Device,
+    /// Arithmetic of the convolutions.
+    pub precision: Precision,
+    /// What goes into `run.json` about the engine.
+    pub engine: EngineRecord,
+}
+
+/// Trains in `folder` until all images have been shown or the watch asks to stop; run again, it resumes.
+///
+/// # Errors
+/// [`TrainError`]: a configuration that does not fit the store, a folder in use or of another run, a
+/// checkpoint that cannot be written, weights or losses that are not finite.
+pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Result<Outcome, TrainError> {
+    let config = job.config;
+    config.validate()?;
+    let indices = job.indices()?;
+    let mut run = Run::start(folder, &job.record(indices.len()), watch)?;
+    let total = config.total_images();
+    if run.is_finished() {
+        watch.note("the run is complete; nothing to do");
+        return Ok(Outcome::Finished);
+    }
+
+    let manifest = job.store.manifest();
+    let planes = Planes::new(manifest.channels.len(), &manifest.labels, config.labels, job.device);
+    let mut state = GanState::new(config, planes.count(), job.device, job.precision);
+    if let Some(checkpoint) = run.latest_checkpoint(watch)? {
+        state.restore(checkpoint, folder)?;
+        watch.note(&format!("resuming after {} of {total} images", state.images_seen));
+    }
+    run.begin_events(state.images_seen)?;
+
+    let steps = Steps { config, planes: planes.count(), contrasts: planes.image_count() };
+    let mut batches = Batches::new(job, &planes, indices);
+    let layout = StoreLayout {
+        channels: manifest.channels.clone(),
+        height: manifest.height,
+        width: manifest.width,
+        labels: manifest.labels.clone(),
+    };
+    let grid = |state: &GanState| {
+        let z_dim = config.network.z_dim;
+        sample_grid(&state.average, z_dim, config.seed, &planes, &layout, job.device)
+    };
+    let mut means = Means::default();
+    let mut tick_start = (watch.seconds(), state.images_seen);
+    let mut saved_at = state.images_seen;
+    while state.images_seen < total {
+        if watch.should_stop() {
+            if state.images_seen > saved_at {
+                save(&run, &state)?;
+            }
+            return Ok(Outcome::Interrupted);
+        }
+        let before = state.images_seen;
+        let reals = batches.next(before)?;
+        let losses = steps.run(&mut state, &reals);
+        means.add(&losses);
+        if job.device == Device::Cpu {
+            means.check_last(&losses, state.images_seen)?;
+        }
+        watch.progress(state.images_seen, total);
+
+        let crossed = |interval: u64| before / interval != state.images_seen / interval;
+        let done = state.images_seen >= total;
+        if crossed(config.tick_images) || done {
+            let now = watch.seconds();
+            let mut values = means.take(state.images_seen)?;
+            values.insert("augment_strength".into(), state.strength);
+            let rate = (state.images_seen - tick_start.1) as f64 / (now - tick_start.0).max(1e-9);
+            values.insert("images_per_second".into(), rate);
+            run.tick(&Tick { images_seen: state.images_seen, values }, watch)?;
+            tick_start = (now, state.images_seen);
+        }
+        if crossed(config.checkpoint_images) || done {
+            save(&run, &state)?;
+            saved_at = state.images_seen;
+            run.save_samples(state.images_seen, &grid(&state))?;
+        }
+    }
+    run.finish(state.images_seen)?;
+    Ok(Outcome::Finished)
+}
+
+fn save(run: &Run, state: &GanState) -> Result<(), TrainError> {
+    if !state.is_finite() {
+        return Err(TrainError::NotFinite { what: "a weight".into(), images_seen: state.images_seen });
+    }
+    run.save_checkpoint(&state.checkpoint())?;
+    Ok(())
+}
+
+impl GeneratorJob<'_> {
+    /// The slices to learn from. Control and test subjects are never learnt from.
+    fn indices(&self) -> Result<Vec<u32>, TrainError> {
+        let manifest = self.store.manifest();
+        let side = self.config.resolution as usize;
+        if (manifest.height, manifest.width) != (side, side) {
+            return Err(TrainError::Mismatch {
+                what: format!("resolution of {}", self.store_name),
+                expected: format!("{side}x{side}"),
+                found: format!("{}x{}", manifest.height, manifest.width),
+                hint: "choose the preset of this resolution, or import with --resolution".into(),
+            });
+        }
+        let split = self.split.unwrap_or(Split::Train);
+        if matches!(split, Split::Control | Split::Test) {
+            return Err(TrainError::Mismatch {
+                what: format!("{}:{split}", self.store_name),
+                expected: "train or val".into(),
+                found: split.to_string(),
+                hint: "control and test subjects are held out; nothing may learn from them".into(),
+            });
+        }
+        Ok(self.store.select(Some(split))?)
+    }
+
+    fn record(&self, images: usize) -> RunRecord {
+        let manifest = self.store.manifest();
+        #[expect(clippy::expect_used, reason = "a validated configuration holds finite numbers and strings")]
+        let config = serde_json::to_value(self.config).expect("a configuration serialises");
+        RunRecord {
+            schema: SCHEMA,
+            tool: Tool::this(),
+            kind: ModelKind::Generator,
+            config,
+            inputs: vec![InputRecord {
+                name: self.store_name.to_owned(),
+                digest: self.store.digest().clone(),
+                split: self.split.unwrap_or(Split::Train).to_string(),
+                images,
+            }],
+            channels: manifest.channels.clone(),
+            classes: manifest.labels.classes.iter().map(|class| class.name.clone()).collect(),
+            engine: self.engine.clone(),
+        }
+    }
+}
+
+/// Real images, in order, as planes on the device.
+struct Batches<'a> {
+    job: &'a GeneratorJob<'a>,
+    planes: &'a Planes,
+    order: BatchOrder,
+    images: Vec<u8>,
+    labels: Vec<u8>,
+}
+
+impl<'a> Batches<'a> {
+    fn new(job: &'a GeneratorJob<'a>, planes: &'a Planes, indices: Vec<u32>) -> Self {
+        let (manifest, batch) = (job.store.manifest(), job.config.batch as usize);
+        Self {
+            job,
+            planes,
+            order: BatchOrder::new(job.config.seed, indices),
+            images: vec![0; batch * manifest.image_bytes()],
+            labels: vec![0; batch * manifest.label_bytes()],
+        }
+    }
+
+    /// The batch that begins at position `start`: `[batch, planes, r, r]`.
+    fn next(&mut self, start: u64) -> Result<Tensor, TrainError> {
+        let (batch, side) = (self.job.config.batch, self.job.config.resolution);
+        let indices = self.order.batch(start, batch as usize);
+        self.job.store.gather(&indices, &mut self.images, &mut self.labels)?;
+        let images = Tensor::from_slice(&self.images).view([batch, -1, side, side]);
+        let labels = Tensor::from_slice(&self.labels).view([batch, side, side]);
+        let device = self.job.device;
+        let mut planes = self.planes.encode(&images.to_device(device), &labels.to_device(device));
+        if self.job.config.mirror {
+            let mut rng = random::rng(self.job.config.seed, Stream::Mirror, start);
+            let flips: Vec<bool> = (0..batch).map(|_| rng.chance(0.5)).collect();
+            let flips = Tensor::from_slice(&flips).view([batch, 1, 1, 1]).to_device(device);
+            planes = planes.flip([3]).where_self(&flips, &planes);
+        }
+        Ok(planes)
+    }
+}
+
+/// Means of what the steps measured since the last tick, summed on the device.
+#[derive(Default)]
+struct Means {
+    sums: BTreeMap<&'static str, (Tensor, u64)>,
+}
+
+impl Means {
+    fn add(&mut self, losses: &StepLosses) {
+        let named = [
+            ("loss_generator", Some(&losses.generator)),
+            ("loss_discriminator", Some(&losses.discriminator)),
+            ("real_sign", Some(&losses.real_sign)),
+            ("fake_logit", Some(&losses.fake_logit)),
+            ("r1", losses.r1.as_ref()),
+            ("path_length_penalty", losses.path_length.as_ref()),
+        ];
+        for (name, value) in named {
+            let Some(value) = value else { continue };
+            let entry = self.sums.entry(name).or_insert_with(|| (value.zeros_like(), 0));
+            entry.0 = &entry.0 + value;
+            entry.1 += 1;
+        }
+    }
+
+    /// On the CPU reading a value is free, so that divergence is found in the step in which it happens.
+    fn check_last(&self, losses: &StepLosses, images_seen: u64) -> Result<(), TrainError> {
+        for (what, value) in
+            [("the generator's loss", &losses.generator), ("the discriminator's loss", &losses.discriminator)]
+        {
+            if !value.double_value(&[]).is_finite() {
+                return Err(TrainError::NotFinite { what: what.into(), images_seen });
+            }
+        }
+        Ok(())
+    }
+
+    /// The means, which begin anew.
+    fn take(&mut self, images_seen: u64) -> Result<BTreeMap<String, f64>, TrainError> {
+        let sums = std::mem::take(&mut self.sums);
+        let means: BTreeMap<String, f64> = sums
+            .into_iter()
+            .map(|(name, (sum, count))| (name.to_owned(), sum.double_value(&[]) / count as f64))
+            .collect();
+        match means.iter().find(|(_, value)| !value.is_finite()) {
+            Some((name, _)) => Err(TrainError::NotFinite { what: name.clone(), images_seen }),
+            None => Ok(means),
+        }
+    }
+}
