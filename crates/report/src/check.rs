@@ -70,7 +70,7 @@ fn sheet(name: &str, sheet: &SheetInput) -> Result<(), ReportError> {
         record.columns.len().saturating_mul(record.cell_width),
         record.rows.saturating_mul(record.cell_height),
     );
-    if record.columns.is_empty() || record.rows == 0 || needed.0 > width || needed.1 > height {
+    if record.columns.is_empty() || needed.0 > width || needed.1 > height {
         let message = format!(
             "expected {} columns of {} and {} rows of {} pixels, found a picture of {width} x {height}",
             record.columns.len(),

@@ -10,7 +10,7 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use synthmr_report::{EvaluationInput, ReportInputs, RunInput, StoreInput, render};
+//! use synthmr_report::{EvaluationInput, ReportInputs, RunInput, StoreInput, access, render};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let inputs = ReportInputs {
@@ -20,7 +20,10 @@
 //!     runs: vec![RunInput::load(Path::new("gen"))?],
 //!     evaluations: vec![EvaluationInput::load("synthetic", Path::new("eval.json"))?],
 //! };
-//! synthmr_core::files::write(Path::new("report.html"), render(&inputs)?.as_bytes())?;
+//! let html = render(&inputs)?;
+//! synthmr_core::files::write_with(Path::new("report.html"), access(&inputs), |file| {
+//!     file.write_all(html.as_bytes())
+//! })?;
 //! # Ok(())
 //! # }
 //! ```
@@ -39,6 +42,7 @@ pub use inputs::{EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput
 pub use load::PICTURE_BYTES;
 
 use askama::Template as _;
+use synthmr_core::files::Access;
 
 /// Names under which the three main conditions are looked up among [`ReportInputs::evaluations`].
 pub mod conditions {
@@ -59,4 +63,13 @@ pub mod conditions {
 pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
     check::inputs(inputs)?;
     Ok(view::Page::new(inputs)?.render()?)
+}
+
+/// Who may read the file that the report is written to: its owner only as soon as one of its pictures may
+/// show patients, like the pictures themselves.
+pub fn access(inputs: &ReportInputs) -> Access {
+    match view::strictest(inputs) {
+        None | Some(view::Mark::Synthetic) => Access::Shared,
+        Some(view::Mark::Unmarked | view::Mark::Inside) => Access::Private,
+    }
 }

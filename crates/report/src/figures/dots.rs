@@ -13,7 +13,7 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 42.0;
 /// Height that one condition takes in a row, and the room between rows.
-const STEP: f64 = 15.0;
+const STEP: f64 = 13.0;
 const GAP: f64 = 14.0;
 
 /// One value to draw, between 0 and 1.

@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::coordinate;
-use super::series::{Plan, Series};
+use super::series::{Plan, Point, Series};
 use crate::format;
 
 const WIDTH: f64 = 440.0;
@@ -43,6 +43,8 @@ pub(crate) struct Line {
     pub(crate) style: usize,
     /// The SVG path; empty when no two finite points follow each other.
     pub(crate) path: String,
+    /// The area between the lowest and the highest values; empty when every point is one tick.
+    pub(crate) band: String,
     /// Points without a neighbour, which a path would not show.
     pub(crate) alone: Vec<Spot>,
     pub(crate) hover: Vec<Spot>,
@@ -67,15 +69,14 @@ impl LineFigure {
     pub(crate) const HEIGHT: f64 = HEIGHT;
     pub(crate) const LEFT: f64 = LEFT;
     pub(crate) const INNER_RIGHT: f64 = WIDTH - RIGHT;
-    pub(crate) const TOP: f64 = TOP;
     pub(crate) const INNER_BOTTOM: f64 = HEIGHT - BOTTOM;
 
     pub(super) fn new(plan: Plan) -> Self {
-        let values = || plan.series.iter().flat_map(|s| s.points.iter().filter_map(|(_, y)| *y));
-        let xs = || plan.series.iter().flat_map(|s| s.points.iter().map(|(x, _)| *x));
-        let lowest = values().fold(f64::INFINITY, f64::min);
-        let highest = values().fold(f64::NEG_INFINITY, f64::max);
-        let last_x = xs().fold(0.0, f64::max);
+        let points = || plan.series.iter().flat_map(|series| &series.points);
+        let drawn = || points().filter(|point| point.y.is_some());
+        let lowest = drawn().map(|point| point.range.0).fold(f64::INFINITY, f64::min);
+        let highest = drawn().map(|point| point.range.1).fold(f64::NEG_INFINITY, f64::max);
+        let last_x = points().map(|point| point.x).fold(0.0, f64::max);
         let x_axis = Axis::linear_tight(0.0, last_x, 5);
         let y_axis = if lowest > highest {
             Axis::linear(plan.low.unwrap_or(0.0), plan.high.unwrap_or(1.0), 5)
@@ -88,6 +89,10 @@ impl LineFigure {
         let mut notes = Vec::new();
         if y_axis.logarithmic {
             notes.push("Logarithmic scale.".to_owned());
+        }
+        let ticks_per_point = plan.series.iter().map(|series| series.ticks_per_point).max().unwrap_or(1);
+        if ticks_per_point > 1 {
+            notes.push(format!("Line: mean of about {ticks_per_point} ticks; band: lowest to highest."));
         }
         if plan.not_drawn > 0 {
             let noun = format::counted(plan.not_drawn, "value");
@@ -131,24 +136,29 @@ impl Placement<'_> {
         coordinate(HEIGHT - BOTTOM - self.y_axis.position(value) * (HEIGHT - TOP - BOTTOM))
     }
 
-    fn spot(&self, series: &Series, x: f64, y: f64) -> Spot {
+    fn spot(&self, series: &Series, (x, y): (f64, f64)) -> Spot {
         let text = format!("{} {} at {} images", series.name, format::measured(y), format::count(x as u64));
         Spot { x: self.x(x), y: self.y(y), text }
     }
 
     fn line(&self, series: &Series, style: usize) -> Line {
         let mut path = String::new();
+        let mut band = String::new();
         let mut alone = Vec::new();
-        let finite = |point: &(f64, Option<f64>)| Some((point.0, point.1?));
-        for run in series.points.split(|(_, y)| y.is_none()) {
-            let run: Vec<(f64, f64)> = run.iter().filter_map(finite).collect();
-            if let [(x, y)] = run[..] {
-                alone.push(self.spot(series, x, y));
-                continue;
-            }
-            for (index, (x, y)) in run.into_iter().enumerate() {
-                path.push(if index == 0 { 'M' } else { 'L' });
-                path.push_str(&format!("{} {}", self.x(x), self.y(y)));
+        let finite = |point: &Point| Some((point.x, point.y?));
+        for stretch in series.points.split(|point| point.y.is_none()) {
+            match stretch {
+                [] => {}
+                [single] => alone.extend(finite(single).map(|point| self.spot(series, point))),
+                _ => {
+                    path.push_str(&self.path(stretch.iter().filter_map(finite)));
+                    if series.ticks_per_point > 1 {
+                        let upper = stretch.iter().map(|point| (point.x, point.range.1));
+                        let lower = stretch.iter().rev().map(|point| (point.x, point.range.0));
+                        band.push_str(&self.path(upper.chain(lower)));
+                        band.push('Z');
+                    }
+                }
             }
         }
         let every = series.points.len().div_ceil(HOVER_POINTS).max(1);
@@ -157,10 +167,20 @@ impl Placement<'_> {
             name: series.name.clone(),
             style,
             path,
+            band,
             alone,
-            hover: hover.map(|(x, y)| self.spot(series, x, y)).collect(),
+            hover: hover.map(|point| self.spot(series, point)).collect(),
             last: series.last.map_or_else(|| format::NONE.to_owned(), format::measured),
         }
+    }
+
+    fn path(&self, points: impl Iterator<Item = (f64, f64)>) -> String {
+        let mut path = String::new();
+        for (index, (x, y)) in points.enumerate() {
+            path.push(if index == 0 { 'M' } else { 'L' });
+            path.push_str(&format!("{} {}", self.x(x), self.y(y)));
+        }
+        path
     }
 }
 
@@ -168,9 +188,12 @@ impl Placement<'_> {
 mod tests {
     use super::*;
 
-    fn figure(points: Vec<(f64, Option<f64>)>, may_be_logarithmic: bool) -> LineFigure {
+    fn figure(points: &[(f64, Option<f64>)], may_be_logarithmic: bool) -> LineFigure {
+        let point =
+            |&(x, y): &(f64, Option<f64>)| Point { x, y, range: (y.unwrap_or(0.0), y.unwrap_or(0.0)) };
         let last = points.iter().rev().find_map(|(_, y)| *y);
-        let series = vec![Series { name: "s".into(), points, last }];
+        let points = points.iter().map(point).collect();
+        let series = vec![Series { name: "s".into(), points, ticks_per_point: 1, last }];
         LineFigure::new(Plan {
             title: "t".into(),
             series,
@@ -183,18 +206,19 @@ mod tests {
 
     #[test]
     fn a_gap_breaks_the_line_and_single_points_are_dots() {
-        let points = vec![(0.0, Some(1.0)), (1.0, Some(2.0)), (2.0, None), (3.0, Some(1.5)), (4.0, None)];
-        let figure = figure(points, false);
+        let points = [(0.0, Some(1.0)), (1.0, Some(2.0)), (2.0, None), (3.0, Some(1.5)), (4.0, None)];
+        let figure = figure(&points, false);
         let line = &figure.lines[0];
         assert_eq!(line.path.matches('M').count(), 1);
         assert_eq!(line.path.matches('L').count(), 1);
         assert_eq!(line.alone.len(), 1);
         assert_eq!(line.last, "1.5");
+        assert!(line.band.is_empty());
     }
 
     #[test]
     fn nothing_finite_gives_an_empty_figure() {
-        for points in [vec![], vec![(0.0, None), (5.0, None)]] {
+        for points in [&[][..], &[(0.0, None), (5.0, None)]] {
             let figure = figure(points, true);
             assert!(figure.lines[0].path.is_empty());
             assert!(figure.y_marks.len() >= 2);
@@ -203,17 +227,16 @@ mod tests {
 
     #[test]
     fn wide_positive_ranges_become_logarithmic_where_that_makes_sense() {
-        let wide = vec![(0.0, Some(0.001)), (1.0, Some(100.0))];
-        assert_eq!(figure(wide.clone(), true).notes, ["Logarithmic scale."]);
-        assert!(figure(wide, false).notes.is_empty());
-        assert!(figure(vec![(0.0, Some(0.0)), (1.0, Some(100.0))], true).notes.is_empty());
+        let wide = [(0.0, Some(0.001)), (1.0, Some(100.0))];
+        assert_eq!(figure(&wide, true).notes, ["Logarithmic scale."]);
+        assert!(figure(&wide, false).notes.is_empty());
+        assert!(figure(&[(0.0, Some(0.0)), (1.0, Some(100.0))], true).notes.is_empty());
     }
 
     #[test]
     fn coordinates_stay_inside_the_figure() {
-        let points = (0..100).map(|i| (f64::from(i), Some(f64::from(i).sin() * 1e6))).collect();
-        let figure = figure(points, false);
-        for spot in &figure.lines[0].hover {
+        let points: Vec<_> = (0..100).map(|i| (f64::from(i), Some(f64::from(i).sin() * 1e6))).collect();
+        for spot in &figure(&points, false).lines[0].hover {
             let (x, y): (f64, f64) = (spot.x.parse().unwrap(), spot.y.parse().unwrap());
             assert!((LEFT..=WIDTH - RIGHT).contains(&x) && (TOP..=HEIGHT - BOTTOM).contains(&y));
         }

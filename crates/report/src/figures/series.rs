@@ -6,8 +6,11 @@ use synthmr_core::records::Tick;
 
 use super::LineFigure;
 
-/// Columns that a curve is reduced to; a figure is about this many pixels wide.
-const COLUMNS: usize = 320;
+/// Columns that a long curve is reduced to: more would paint noise as a solid band.
+const COLUMNS: usize = 160;
+
+/// Ticks up to which a curve is drawn as it is.
+const DRAWN_AS_IT_IS: usize = 400;
 
 /// Figures for values that belong to no known group; more would bury the others.
 const OTHER_FIGURES: usize = 8;
@@ -85,11 +88,24 @@ impl Group {
     }
 }
 
-/// One curve: points in the order of images seen, `None` where a value was not finite.
+/// A point of a curve: one tick, or the ticks of one column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Point {
+    /// Images seen.
+    pub(super) x: f64,
+    /// The value, or the mean of several; `None` where none was finite.
+    pub(super) y: Option<f64>,
+    /// The lowest and the highest value, which are equal for one tick.
+    pub(super) range: (f64, f64),
+}
+
+/// One curve: points in the order of images seen.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Series {
     pub(super) name: String,
-    pub(super) points: Vec<(f64, Option<f64>)>,
+    pub(super) points: Vec<Point>,
+    /// How many ticks a point stands for.
+    pub(super) ticks_per_point: usize,
     /// The last finite value.
     pub(super) last: Option<f64>,
 }
@@ -129,52 +145,49 @@ fn plan(title: &str, group: Group, names: &[&str], ticks: &[Tick]) -> Plan {
     let series = names
         .iter()
         .map(|name| {
-            let mut points: Vec<(f64, Option<f64>)> = ticks
+            let mut points: Vec<Point> = ticks
                 .iter()
-                .filter_map(|tick| Some((tick.images_seen as f64, *tick.values.get(*name)?)))
-                .map(|(x, y)| (x, (y.abs() <= LARGEST).then_some(y)))
+                .filter_map(|tick| Some(point(tick.images_seen as f64, *tick.values.get(*name)?)))
                 .collect();
             // A resumed run may have appended ticks that an older copy of the log already had.
-            points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            not_drawn += points.iter().filter(|(_, y)| y.is_none()).count();
-            let last = points.iter().rev().find_map(|(_, y)| *y);
-            Series { name: (*name).to_owned(), points: decimate(&points, COLUMNS), last }
+            points.sort_by(|a, b| a.x.total_cmp(&b.x));
+            not_drawn += points.iter().filter(|point| point.y.is_none()).count();
+            let last = points.iter().rev().find_map(|point| point.y);
+            let (reduced, all) = (reduce(&points), points.len());
+            let ticks_per_point = all.div_ceil(reduced.len().max(1));
+            Series { name: (*name).to_owned(), points: reduced, ticks_per_point, last }
         })
         .collect();
     let may_be_logarithmic = group.may_be_logarithmic();
     Plan { title: title.to_owned(), series, low, high, may_be_logarithmic, not_drawn }
 }
 
-/// Keeps of each column the first, lowest, highest and last value, so that spikes stay; a column without
-/// any finite value stays as a gap.
-fn decimate(points: &[(f64, Option<f64>)], columns: usize) -> Vec<(f64, Option<f64>)> {
-    if points.len() <= 2 * columns {
+fn point(x: f64, y: f64) -> Point {
+    Point { x, y: (y.abs() <= LARGEST).then_some(y), range: (y, y) }
+}
+
+/// Reduces a long curve to the mean of each column, with the lowest and the highest value, so that spikes
+/// stay. A column without any finite value stays as a gap.
+fn reduce(points: &[Point]) -> Vec<Point> {
+    if points.len() <= DRAWN_AS_IT_IS {
         return points.to_vec();
     }
-    let (first, last) = (points[0].0, points[points.len() - 1].0);
-    let column = |x: f64| {
-        let position = (x - first) / (last - first).max(f64::MIN_POSITIVE);
-        ((position * columns as f64) as usize).min(columns - 1)
+    let (first, last) = (points[0].x, points[points.len() - 1].x);
+    let column = |point: &Point| {
+        let position = (point.x - first) / (last - first).max(f64::MIN_POSITIVE);
+        ((position * COLUMNS as f64) as usize).min(COLUMNS - 1)
     };
-    let mut kept = Vec::new();
-    for group in points.chunk_by(|a, b| column(a.0) == column(b.0)) {
-        let finite: Vec<(usize, f64)> =
-            group.iter().enumerate().filter_map(|(index, (_, y))| Some((index, (*y)?))).collect();
-        let lowest = finite.iter().min_by(|a, b| a.1.total_cmp(&b.1));
-        let highest = finite.iter().max_by(|a, b| a.1.total_cmp(&b.1));
-        let mut chosen: Vec<usize> = [finite.first(), lowest, highest, finite.last()]
-            .into_iter()
-            .flatten()
-            .map(|(index, _)| *index)
-            .collect();
-        chosen.sort_unstable();
-        chosen.dedup();
-        if chosen.is_empty() {
-            chosen.push(0);
-        }
-        kept.extend(chosen.into_iter().map(|index| group[index]));
-    }
-    kept
+    let groups = points.chunk_by(|a, b| column(a) == column(b));
+    groups
+        .map(|group| {
+            let finite: Vec<f64> = group.iter().filter_map(|point| point.y).collect();
+            let mean = finite.iter().sum::<f64>() / finite.len() as f64;
+            let low = finite.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let x = (group[0].x + group[group.len() - 1].x) / 2.0;
+            Point { x, y: (!finite.is_empty()).then_some(mean), range: (low, high) }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -205,23 +218,21 @@ mod tests {
 
     #[test]
     fn thousands_of_ticks_are_reduced_and_spikes_stay() {
-        let mut points: Vec<(f64, Option<f64>)> = (0..50_000).map(|i| (f64::from(i), Some(1.0))).collect();
-        points[31_417].1 = Some(9.0);
-        points[40_000].1 = None;
-        let kept = decimate(&points, COLUMNS);
-        assert!(kept.len() <= 4 * COLUMNS, "{}", kept.len());
-        assert!(kept.contains(&(31_417.0, Some(9.0))));
-        assert_eq!(kept.first(), points.first());
-        assert_eq!(kept.last(), points.last());
-        assert!(kept.is_sorted_by(|a, b| a.0 <= b.0));
+        let mut points: Vec<Point> = (0..50_000).map(|i| point(f64::from(i), 1.0)).collect();
+        points[31_417] = point(31_417.0, 9.0);
+        points[40_000] = point(40_000.0, f64::NAN);
+        let reduced = reduce(&points);
+        assert_eq!(reduced.len(), COLUMNS);
+        assert_eq!(reduced.iter().filter(|point| point.range.1 == 9.0).count(), 1);
+        assert!(reduced.iter().all(|point| point.y.is_some_and(|y| (1.0..1.1).contains(&y))));
+        assert!(reduced.is_sorted_by(|a, b| a.x < b.x));
     }
 
     #[test]
     fn a_long_gap_stays_a_gap() {
-        let points: Vec<(f64, Option<f64>)> =
-            (0..10_000).map(|i| (f64::from(i), (i < 5000).then_some(1.0))).collect();
-        let kept = decimate(&points, 100);
-        assert!(kept.iter().any(|(x, y)| *x > 5000.0 && y.is_none()));
+        let value = |i| if i < 5000 { 1.0 } else { f64::INFINITY };
+        let points: Vec<Point> = (0..10_000).map(|i| point(f64::from(i), value(i))).collect();
+        assert_eq!(reduce(&points).iter().filter(|point| point.y.is_none()).count(), COLUMNS / 2);
     }
 
     #[test]

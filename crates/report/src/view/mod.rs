@@ -15,7 +15,8 @@ use crate::error::ReportError;
 use crate::figures::{DotFigure, LineFigure};
 use crate::inputs::ReportInputs;
 use cohort::{CohortView, LabelView};
-use pictures::{LegendEntry, Mark, PictureView, SheetView};
+use pictures::{LegendEntry, SheetView};
+pub(crate) use pictures::{Mark, strictest};
 use results::ResultsView;
 use settings::SettingsView;
 use summary::SummaryView;
@@ -49,8 +50,6 @@ impl Page {
     pub(crate) fn new(inputs: &ReportInputs) -> Result<Self, ReportError> {
         let sheets = pictures::sheets(inputs)?;
         let runs = inputs.runs.iter().map(RunView::new).collect::<Result<Vec<_>, _>>()?;
-        let pictures = sheets.iter().filter_map(|sheet| sheet.picture.as_ref());
-        let marks = pictures.chain(runs.iter().filter_map(|run| run.samples.as_ref())).map(|p| p.mark);
         Ok(Self {
             title: inputs.title.clone(),
             css: CSS,
@@ -62,7 +61,7 @@ impl Page {
             labels: inputs.synthetic.as_ref().and_then(|synthetic| LabelView::new(synthetic, inputs)),
             results: ResultsView::new(inputs),
             settings: SettingsView::new(inputs),
-            mark: marks.filter(|mark| *mark != Mark::Synthetic).max(),
+            mark: strictest(inputs).filter(|mark| *mark != Mark::Synthetic),
             sheets,
             runs,
         })

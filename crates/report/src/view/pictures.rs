@@ -1,11 +1,11 @@
 //! Pictures and what may be done with them.
 
 use synthmr_core::labels::Class;
-use synthmr_core::records::Origin;
+use synthmr_core::records::{ModelKind, Origin};
 
 use crate::encode;
 use crate::error::ReportError;
-use crate::inputs::{ReportInputs, StoreInput};
+use crate::inputs::{ReportInputs, SheetInput, StoreInput};
 
 /// Whose pixels a picture shows, from the least to the most restricted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,17 +98,13 @@ fn sheet(
 ) -> Result<SheetView, ReportError> {
     let missing = match store {
         None => "No store was given for this side.",
-        Some(_) => "This store has no contact sheet.",
+        Some(_) => "This store has no contact sheet with images.",
     };
     let empty = SheetView { heading, title: String::new(), columns: vec![], picture: None, missing, command };
-    let Some((store, sheet)) = store.and_then(|store| Some((store, store.sheet.as_ref()?))) else {
-        return Ok(empty);
-    };
-    let mark = match (sheet.record.inside, &store.manifest.origin) {
-        (true, _) => Mark::Inside,
-        (false, Origin::Cohort { .. }) => Mark::Unmarked,
-        (false, Origin::Sampled(_)) => Mark::Synthetic,
-    };
+    let shown =
+        store.and_then(|store| Some((store, store.sheet.as_ref().filter(|sheet| sheet.record.rows > 0)?)));
+    let Some((store, sheet)) = shown else { return Ok(empty) };
+    let mark = sheet_mark(store, sheet);
     let alt = format!("{} rows of images: {}", sheet.record.rows, sheet.record.columns.join(", "));
     let picture = PictureView::new(&store.name, &sheet.png, alt, mark)?;
     Ok(SheetView {
@@ -117,6 +113,31 @@ fn sheet(
         picture: Some(picture),
         ..empty
     })
+}
+
+fn sheet_mark(store: &StoreInput, sheet: &SheetInput) -> Mark {
+    match (sheet.record.inside, &store.manifest.origin) {
+        (true, _) => Mark::Inside,
+        (false, Origin::Cohort { .. }) => Mark::Unmarked,
+        (false, Origin::Sampled(_)) => Mark::Synthetic,
+    }
+}
+
+/// The most restricted mark of all pictures that a report of these inputs shows.
+pub(crate) fn strictest(inputs: &ReportInputs) -> Option<Mark> {
+    let stores = [&inputs.real, &inputs.synthetic].into_iter().flatten();
+    let sheets = stores.filter_map(|store| Some(sheet_mark(store, store.sheet.as_ref()?)));
+    let grids = inputs.runs.iter().filter(|run| run.samples.is_some()).map(|run| grid_mark(run.record.kind));
+    sheets.chain(grids).max()
+}
+
+/// The mark of a run's sample grid.
+pub(crate) fn grid_mark(kind: ModelKind) -> Mark {
+    match kind {
+        ModelKind::Generator => Mark::Synthetic,
+        // A segmenter's pictures are images of its training or validation set, which may be patients.
+        ModelKind::Segmenter => Mark::Inside,
+    }
 }
 
 /// The colours of the classes in the sheets, of whichever store there is.

@@ -114,7 +114,8 @@ struct Metric {
     of: fn(&MetricSummary) -> &Interval,
 }
 
-const METRICS: [Metric; 4] = [
+/// Shown in pairs beside each other; Dice stands first, beside its figure.
+const METRICS: [Metric; 5] = [
     Metric {
         title: "Dice",
         unit: "0 is no overlap, 1 is the same",
@@ -128,6 +129,13 @@ const METRICS: [Metric; 4] = [
         decimals: 1,
         has_ratio: false,
         of: |m| &m.hd95,
+    },
+    Metric {
+        title: "Average surface distance",
+        unit: "millimetres, smaller is better",
+        decimals: 2,
+        has_ratio: false,
+        of: |m| &m.assd,
     },
     Metric {
         title: "Precision",
@@ -237,7 +245,7 @@ fn table(
 
 fn figure(rows: &[RowKey], evaluations: &[&EvaluationInput]) -> DotFigure {
     let label = |row: &RowKey| match row {
-        RowKey::Class(name) => format!("{name} class"),
+        RowKey::Class(name) => name.clone(),
         RowKey::Region(name) => format!("{name} region"),
         RowKey::Mean => "mean".to_owned(),
     };

@@ -3,7 +3,7 @@
 use synthmr_core::records::{InputRecord, ModelKind};
 
 use super::LineFigure;
-use super::pictures::{Mark, PictureView};
+use super::pictures::{self, PictureView};
 use crate::error::ReportError;
 use crate::figures;
 use crate::format;
@@ -26,11 +26,8 @@ pub(crate) struct RunView {
 impl RunView {
     pub(crate) fn new(run: &RunInput) -> Result<Self, ReportError> {
         let is_generator = run.record.kind == ModelKind::Generator;
-        let (kind, mark) = match run.record.kind {
-            ModelKind::Generator => ("Generator", Mark::Synthetic),
-            // A segmenter's pictures are images of its training or validation set, which may be patients.
-            ModelKind::Segmenter => ("Segmenter", Mark::Inside),
-        };
+        let kind = if is_generator { "Generator" } else { "Segmenter" };
+        let mark = pictures::grid_mark(run.record.kind);
         let samples = match &run.samples {
             Some(png) => {
                 let alt = format!("Newest sample grid of {}", run.name);

@@ -16,7 +16,7 @@ const CHANNELS: [&str; 4] = ["T1", "T1ce", "T2", "FLAIR"];
 const CELL: usize = 64;
 
 /// A complete study.
-pub fn study() -> ReportInputs {
+pub(crate) fn study() -> ReportInputs {
     let mut real = StoreInput { name: "ph.store".into(), manifest: real_manifest(), sheet: None };
     real.sheet = Some(sheet("4 slices of the part test", true, 1));
     let mut synthetic = StoreInput { name: "syn.store".into(), manifest: synthetic_manifest(), sheet: None };
@@ -61,7 +61,7 @@ fn subjects() -> Vec<SubjectRecord> {
 }
 
 /// The cohort's manifest.
-pub fn real_manifest() -> StoreManifest {
+fn real_manifest() -> StoreManifest {
     let subjects = subjects();
     let slices = subjects.iter().map(|subject| subject.slices).sum();
     StoreManifest {
@@ -198,7 +198,7 @@ fn run_record(kind: ModelKind, config: serde_json::Value, source: InputRecord) -
         config,
         inputs: vec![source],
         channels: channels(),
-        classes: LabelScheme::brats().classes.into_iter().map(|class| class.name).collect(),
+        labels: LabelScheme::brats(),
         engine: engine(),
     }
 }
@@ -208,7 +208,7 @@ fn tick(images_seen: u64, values: &[(&str, f64)]) -> Tick {
 }
 
 /// An evaluation whose mean Dice is `level`.
-pub fn evaluation(condition: &str, level: f64) -> EvaluationInput {
+fn evaluation(condition: &str, level: f64) -> EvaluationInput {
     let interval = |mean: f64, half: f64| Interval {
         mean: Some(mean),
         low: Some((mean - half).max(0.0)),
@@ -282,7 +282,7 @@ fn sheet(title: &str, inside: bool, seed: usize) -> SheetInput {
 }
 
 /// Ovals with a bright spot, a different grey a column; in the last column the spot in the classes' colours.
-pub fn picture(rows: usize, columns: usize, seed: usize) -> Vec<u8> {
+pub(crate) fn picture(rows: usize, columns: usize, seed: usize) -> Vec<u8> {
     let (width, height) = (columns * CELL, rows * CELL);
     let classes = LabelScheme::brats().classes;
     let mut pixels = vec![0u8; width * height * 3];

@@ -1,7 +1,8 @@
 //! What the page shows, and what it must never show or do.
 
+use synthmr_core::files::Access;
 use synthmr_core::records::{Origin, Tick};
-use synthmr_report::{ReportInputs, render};
+use synthmr_report::{ReportInputs, access, render};
 
 use crate::fixture;
 
@@ -160,8 +161,10 @@ fn real_pixels_are_marked_over_the_whole_page() {
     assert!(!unmarked.contains(MARK));
     assert!(unmarked.starts_with("images of the cohort, not marked as patients' pixels"));
 
+    assert_eq!(access(&inputs), Access::Private);
     inputs.real.as_mut().unwrap().sheet = None;
     assert!(text(&inputs).starts_with("synthmr report"), "no banner over synthetic pictures alone");
+    assert_eq!(access(&inputs), Access::Shared);
 
     // A segmenter's grid shows images that it was given, which may be patients.
     inputs.runs[1].samples = Some(fixture::picture(1, 1, 3));
@@ -188,7 +191,7 @@ fn what_is_missing_is_named_with_its_command() {
     let mut inputs = fixture::study();
     inputs.evaluations.retain(|evaluation| evaluation.condition != "real");
     inputs.runs[0].ticks.clear();
-    inputs.real.as_mut().unwrap().sheet = None;
+    inputs.real.as_mut().unwrap().sheet.as_mut().unwrap().record.rows = 0;
     let text = text_of(&render(&inputs).unwrap());
     for expected in [
         "The network trained on real images has not been evaluated",
