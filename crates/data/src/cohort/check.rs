@@ -74,12 +74,13 @@ fn check_subject(root: &Path, context: &Context<'_>, found: &Found) -> Checked {
     let mut findings = Vec::new();
     let mut digests = Vec::new();
     let mut first: Option<(&PathBuf, Header)> = None;
+    let mut buffer = Vec::new();
     for (index, (role, relative)) in found.volumes.iter().enumerate() {
         let file = printable(relative);
         let mut report = |level, expected: String, found_there: String, hint: &str| {
             findings.push(Finding::new(level, &found.printed, file.clone(), expected, found_there, hint));
         };
-        let (header, volume) = match nifti::read_with_header(&root.join(relative)) {
+        let (header, volume) = match nifti::read_reusing(&root.join(relative), std::mem::take(&mut buffer)) {
             Ok(read) => read,
             Err(error) => {
                 match error.refusal() {
@@ -114,6 +115,7 @@ fn check_subject(root: &Path, context: &Context<'_>, found: &Found) -> Checked {
                 }
             }
         }
+        buffer = volume.voxels;
     }
     Checked { findings, digests }
 }

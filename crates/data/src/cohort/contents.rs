@@ -151,15 +151,18 @@ fn stored_maximum(header: &Header) -> Option<f32> {
 /// its value, so one pass over the voxels and 2048 counters are enough.
 fn magnitudes(voxels: &[f32]) -> (f32, f32) {
     let mut counts = vec![0usize; 1 << 11];
-    let mut largest = 0;
+    let (mut largest, mut zeros) = (0, 0);
     for v in voxels {
         let bits = v.to_bits() & 0x7fff_ffff;
-        counts[(bits >> 20) as usize] += 1;
         largest = largest.max(bits);
+        if bits == 0 {
+            zeros += 1;
+        } else {
+            counts[(bits >> 20) as usize] += 1;
+        }
     }
-    let zeros = voxels.iter().filter(|&&v| v == 0.0).count();
-    counts[0] -= zeros;
-    let mut above = (voxels.len() - zeros) / 1000;
+    // At least the largest one is left out, or a small volume's outlier would be its own percentile.
+    let mut above = ((voxels.len() - zeros) / 1000).max(1);
     let mut bucket = counts.len() - 1;
     while bucket > 0 && (counts[bucket] == 0 || counts[bucket] <= above) {
         above -= counts[bucket].min(above);
@@ -234,12 +237,13 @@ pub(super) fn digest(volume: &Volume) -> Digest {
     for extent in volume.shape {
         digester.add(&(extent as u64).to_le_bytes());
     }
-    let mut bytes = Vec::with_capacity(1 << 18);
-    for voxels in volume.voxels.chunks(1 << 16) {
-        bytes.clear();
-        // Adding 0 makes -0 and 0 the same bits.
-        bytes.extend(voxels.iter().flat_map(|v| (v + 0.0).to_le_bytes()));
-        digester.add(&bytes);
+    let mut bytes = vec![0; 1 << 18];
+    for voxels in volume.voxels.chunks(bytes.len() / 4) {
+        for (cell, v) in bytes.as_chunks_mut().0.iter_mut().zip(voxels) {
+            // Adding 0 makes -0 and 0 the same bits.
+            *cell = (v + 0.0).to_le_bytes();
+        }
+        digester.add(&bytes[..4 * voxels.len()]);
     }
     digester.finish()
 }

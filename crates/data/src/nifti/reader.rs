@@ -32,10 +32,19 @@ pub fn read(path: &Path) -> Result<Volume, NiftiError> {
 /// # Errors
 /// As [`read`].
 pub fn read_with_header(path: &Path) -> Result<(Header, Volume), NiftiError> {
+    read_reusing(path, Vec::new())
+}
+
+/// Reads a volume into memory that an earlier volume leaves behind ([`Volume::voxels`]; its content is
+/// dropped). With fresh memory a third of the time of reading goes into the system's handing it out.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_reusing(path: &Path, mut voxels: Vec<f32>) -> Result<(Header, Volume), NiftiError> {
     let mut source = Source::open(path)?;
     let header = parse_header(&mut source, path)?;
     let count = header.voxel_count();
-    let mut voxels: Vec<f32> = Vec::new();
+    voxels.clear();
     voxels.try_reserve_exact(count).map_err(|_| {
         Fault::new(
             Part::Data,
@@ -148,33 +157,43 @@ fn skip(source: &mut Source<'_>, bytes: u64, path: &Path) -> Result<(), NiftiErr
 
 /// Appends the values of stored voxels. Scaling is done in 64 bits, as nibabel does, then rounded once.
 fn convert(header: &Header, bytes: &[u8], out: &mut Vec<f32>) {
-    macro_rules! append {
-        ($stored:ty, $($plain:tt)*) => {{
-            const WIDTH: usize = size_of::<$stored>();
-            let cells = bytes.as_chunks::<WIDTH>().0.iter();
-            match (header.scaling, header.big_endian) {
-                (None, false) => out.extend(cells.map(|&c| <$stored>::from_le_bytes(c) $($plain)*)),
-                (None, true) => out.extend(cells.map(|&c| <$stored>::from_be_bytes(c) $($plain)*)),
-                (Some((slope, intercept)), false) => out.extend(
-                    cells.map(|&c| (<$stored>::from_le_bytes(c) as f64 * slope + intercept) as f32),
-                ),
-                (Some((slope, intercept)), true) => out.extend(
-                    cells.map(|&c| (<$stored>::from_be_bytes(c) as f64 * slope + intercept) as f32),
-                ),
+    let start = out.len();
+    // The room is made first: appending a value at a time does not vectorise.
+    out.resize(start + bytes.len() / header.datatype.bytes(), 0.0);
+    let out = &mut out[start..];
+    macro_rules! fill {
+        ($stored:ty, $from_bytes:path, $value:expr) => {
+            for (value, cell) in out.iter_mut().zip(bytes.as_chunks().0) {
+                let stored: $stored = $from_bytes(*cell);
+                *value = $value(stored);
             }
-        }};
+        };
+        ($stored:ty, $plain:expr) => {
+            match (header.scaling, header.big_endian) {
+                (None, false) => fill!($stored, <$stored>::from_le_bytes, $plain),
+                (None, true) => fill!($stored, <$stored>::from_be_bytes, $plain),
+                (Some((slope, intercept)), big_endian) => {
+                    let scaled = |v: $stored| (v as f64 * slope + intercept) as f32;
+                    if big_endian {
+                        fill!($stored, <$stored>::from_be_bytes, scaled)
+                    } else {
+                        fill!($stored, <$stored>::from_le_bytes, scaled)
+                    }
+                }
+            }
+        };
     }
     match header.datatype {
-        Datatype::U8 => append!(u8, as f32),
-        Datatype::I8 => append!(i8, as f32),
-        Datatype::I16 => append!(i16, as f32),
-        Datatype::U16 => append!(u16, as f32),
-        Datatype::I32 => append!(i32, as f32),
-        Datatype::U32 => append!(u32, as f32),
+        Datatype::U8 => fill!(u8, f32::from),
+        Datatype::I8 => fill!(i8, f32::from),
+        Datatype::I16 => fill!(i16, f32::from),
+        Datatype::U16 => fill!(u16, f32::from),
+        Datatype::I32 => fill!(i32, |v| v as f32),
+        Datatype::U32 => fill!(u32, |v| v as f32),
         // Through 64-bit floats, as nibabel: a single rounding could differ in the last bit.
-        Datatype::I64 => append!(i64, as f64 as f32),
-        Datatype::U64 => append!(u64, as f64 as f32),
-        Datatype::F32 => append!(f32, as f32),
-        Datatype::F64 => append!(f64, as f32),
+        Datatype::I64 => fill!(i64, |v| v as f64 as f32),
+        Datatype::U64 => fill!(u64, |v| v as f64 as f32),
+        Datatype::F32 => fill!(f32, |v| v),
+        Datatype::F64 => fill!(f64, |v| v as f32),
     }
 }

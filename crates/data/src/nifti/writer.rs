@@ -58,32 +58,40 @@ fn write_unpacked(
     target.write_all(header)?;
     // The flag that says: no extensions.
     target.write_all(&[0; 4])?;
-    let mut bytes = Vec::with_capacity(CHUNK_VOXELS * datatype.bytes());
+    let mut bytes = Vec::new();
     for voxels in volume.voxels.chunks(CHUNK_VOXELS) {
-        bytes.clear();
         encode(voxels, datatype, &mut bytes);
         target.write_all(&bytes)?;
     }
     Ok(())
 }
 
+/// Replaces `bytes` by the voxels as they are stored.
 fn encode(voxels: &[f32], datatype: Datatype, bytes: &mut Vec<u8>) {
-    macro_rules! append {
+    // The buffer is sized first: appending a voxel at a time is many times slower.
+    bytes.resize(voxels.len() * datatype.bytes(), 0);
+    macro_rules! store {
+        ($stored:ty, $convert:expr) => {
+            for (cell, v) in bytes.as_chunks_mut().0.iter_mut().zip(voxels) {
+                let stored: $stored = $convert(*v);
+                *cell = stored.to_le_bytes();
+            }
+        };
         ($stored:ty) => {
-            bytes.extend(voxels.iter().flat_map(|v| (v.round_ties_even() as $stored).to_le_bytes()))
+            store!($stored, |v: f32| v.round_ties_even() as $stored)
         };
     }
     match datatype {
-        Datatype::U8 => append!(u8),
-        Datatype::I8 => append!(i8),
-        Datatype::I16 => append!(i16),
-        Datatype::U16 => append!(u16),
-        Datatype::I32 => append!(i32),
-        Datatype::U32 => append!(u32),
-        Datatype::I64 => append!(i64),
-        Datatype::U64 => append!(u64),
-        Datatype::F32 => bytes.extend(voxels.iter().flat_map(|v| v.to_le_bytes())),
-        Datatype::F64 => bytes.extend(voxels.iter().flat_map(|v| f64::from(*v).to_le_bytes())),
+        Datatype::U8 => store!(u8),
+        Datatype::I8 => store!(i8),
+        Datatype::I16 => store!(i16),
+        Datatype::U16 => store!(u16),
+        Datatype::I32 => store!(i32),
+        Datatype::U32 => store!(u32),
+        Datatype::I64 => store!(i64),
+        Datatype::U64 => store!(u64),
+        Datatype::F32 => store!(f32, |v: f32| v),
+        Datatype::F64 => store!(f64, f64::from),
     }
 }
 
