@@ -33,7 +33,7 @@ fn settings(record: &RunRecord) -> BTreeMap<String, String> {
     flatten("kind", &json(&record.kind), &mut out);
     flatten("config", &record.config, &mut out);
     flatten("channels", &json(&record.channels), &mut out);
-    flatten("classes", &json(&record.classes), &mut out);
+    flatten("labels", &json(&record.labels), &mut out);
     flatten("engine", &json(&record.engine), &mut out);
     for (i, InputRecord { digest, split, images, .. }) in record.inputs.iter().enumerate() {
         let part = if split.is_empty() { "all" } else { split };

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use synthmr_core::LabelScheme;
 use synthmr_core::records::{EngineRecord, InputRecord, ModelKind, Tool};
 use tch::Tensor;
 
@@ -41,7 +42,7 @@ fn record() -> RunRecord {
         config: serde_json::json!({ "batch": 8, "loss": { "r1": 0.1 } }),
         inputs: vec![input],
         channels: vec!["T1".into()],
-        classes: vec!["background".into(), "NCR".into()],
+        labels: synthmr_core::LabelScheme::brats(),
         engine: EngineRecord {
             libtorch: "2.11.0".into(),
             device: "cpu".into(),
