@@ -162,23 +162,15 @@ fn convert(header: &Header, bytes: &[u8], out: &mut Vec<f32>) {
     out.resize(start + bytes.len() / header.datatype.bytes(), 0.0);
     let out = &mut out[start..];
     macro_rules! fill {
-        ($stored:ty, $from_bytes:path, $value:expr) => {
-            for (value, cell) in out.iter_mut().zip(bytes.as_chunks().0) {
-                let stored: $stored = $from_bytes(*cell);
-                *value = $value(stored);
-            }
-        };
-        ($stored:ty, $plain:expr) => {
+        ($stored:ident, $plain:expr) => {
             match (header.scaling, header.big_endian) {
-                (None, false) => fill!($stored, <$stored>::from_le_bytes, $plain),
-                (None, true) => fill!($stored, <$stored>::from_be_bytes, $plain),
-                (Some((slope, intercept)), big_endian) => {
-                    let scaled = |v: $stored| (v as f64 * slope + intercept) as f32;
-                    if big_endian {
-                        fill!($stored, <$stored>::from_be_bytes, scaled)
-                    } else {
-                        fill!($stored, <$stored>::from_le_bytes, scaled)
-                    }
+                (None, false) => fill(out, bytes, |cell| $plain($stored::from_le_bytes(cell))),
+                (None, true) => fill(out, bytes, |cell| $plain($stored::from_be_bytes(cell))),
+                (Some((slope, intercept)), false) => {
+                    fill(out, bytes, |cell| ($stored::from_le_bytes(cell) as f64 * slope + intercept) as f32)
+                }
+                (Some((slope, intercept)), true) => {
+                    fill(out, bytes, |cell| ($stored::from_be_bytes(cell) as f64 * slope + intercept) as f32)
                 }
             }
         };
@@ -188,12 +180,19 @@ fn convert(header: &Header, bytes: &[u8], out: &mut Vec<f32>) {
         Datatype::I8 => fill!(i8, f32::from),
         Datatype::I16 => fill!(i16, f32::from),
         Datatype::U16 => fill!(u16, f32::from),
-        Datatype::I32 => fill!(i32, |v| v as f32),
-        Datatype::U32 => fill!(u32, |v| v as f32),
+        Datatype::I32 => fill!(i32, |v: i32| v as f32),
+        Datatype::U32 => fill!(u32, |v: u32| v as f32),
         // Through 64-bit floats, as nibabel: a single rounding could differ in the last bit.
-        Datatype::I64 => fill!(i64, |v| v as f64 as f32),
-        Datatype::U64 => fill!(u64, |v| v as f64 as f32),
-        Datatype::F32 => fill!(f32, |v| v),
-        Datatype::F64 => fill!(f64, |v| v as f32),
+        Datatype::I64 => fill!(i64, |v: i64| v as f64 as f32),
+        Datatype::U64 => fill!(u64, |v: u64| v as f64 as f32),
+        Datatype::F32 => fill!(f32, |v: f32| v),
+        Datatype::F64 => fill!(f64, |v: f64| v as f32),
+    }
+}
+
+/// Sets each value from the `WIDTH` bytes that store it.
+fn fill<const WIDTH: usize>(out: &mut [f32], bytes: &[u8], value: impl Fn([u8; WIDTH]) -> f32) {
+    for (out, cell) in out.iter_mut().zip(bytes.as_chunks().0) {
+        *out = value(*cell);
     }
 }
