@@ -1,0 +1,228 @@
+//! Prediction with a trained segmenter.
+
+use std::path::Path;
+
+use synthmr_core::Digest;
+use synthmr_core::records::{ModelKind, Origin, RunRecord, SubjectRecord};
+use synthmr_data::store::SliceStore;
+use synthmr_nets::engine::Precision;
+use synthmr_nets::segmenters::{UNet, UNetConfig};
+use tch::{Device, Kind, Tensor};
+
+use super::SegmenterConfig;
+use super::input::normalised;
+use super::trainer::{BEST, NETWORK};
+use crate::run::TrainedRun;
+use crate::{Outcome, TrainError, Watch};
+
+/// Input pixels of a block of slices that are predicted together; bounds memory at large sizes.
+const BLOCK_PIXELS: i64 = 1 << 18;
+/// Most slices in a block.
+const BLOCK_SLICES: i64 = 16;
+
+/// How many slices are predicted together. It follows from the network alone, and a smaller block is filled
+/// up, so that the arithmetic of a slice does not depend on how many others were asked for.
+pub(super) fn block_slices(config: &UNetConfig) -> usize {
+    (BLOCK_PIXELS / (config.input_side() * config.input_side())).clamp(1, BLOCK_SLICES) as usize
+}
+
+/// Class maps u8 `[n, H, W]` of images u8 `[n, C, H, W]`, at most [`block_slices`] of them.
+pub(super) fn predict_block(network: &UNet, images: &Tensor) -> Tensor {
+    let config = network.config();
+    let (n, missing) = (images.size()[0], block_slices(config) as i64 - images.size()[0]);
+    tch::no_grad(|| {
+        let filled = if missing > 0 {
+            let mut size = images.size();
+            size[0] = missing;
+            Tensor::cat(&[images, &Tensor::zeros(size, (Kind::Uint8, images.device()))], 0)
+        } else {
+            images.shallow_clone()
+        };
+        let logits = network.forward(&normalised(&filled, config.input_side()));
+        logits.argmax(1, false).narrow(0, 0, n).to_kind(Kind::Uint8)
+    })
+}
+
+/// A trained network with what is known of its data.
+pub struct Segmenter {
+    network: UNet,
+    record: RunRecord,
+    digest: Digest,
+    device: Device,
+    notes: Vec<String>,
+}
+
+impl Segmenter {
+    /// Opens the run in `folder` at the best network of its newest intact checkpoint, or at its last when
+    /// nothing was validated.
+    ///
+    /// # Errors
+    /// [`TrainError`] when the folder is no run of a segmenter, or its checkpoint does not fit.
+    pub fn load(folder: &Path, device: Device) -> Result<Self, TrainError> {
+        let TrainedRun { record, mut checkpoint, digest, notes } = TrainedRun::open(folder)?;
+        if record.kind != ModelKind::Segmenter {
+            return Err(TrainError::Mismatch {
+                what: folder.display().to_string(),
+                expected: "a segmenter".into(),
+                found: "a generator".into(),
+                hint: "`synthmr train segmenter` makes segmenters".into(),
+            });
+        }
+        let state = |part: &str| TrainError::State { path: folder.to_owned(), part: part.to_owned() };
+        let config: SegmenterConfig =
+            serde_json::from_value(record.config.clone()).map_err(|_| state("configuration in run.json"))?;
+        config.validate()?;
+        let precision: Precision =
+            record.engine.precision.parse().map_err(|_| state("precision in run.json"))?;
+        let network_config = config.network(record.channels.len(), record.labels.class_count());
+        let network = UNet::new(&network_config, config.seed, device, precision);
+        let best = checkpoint.take(BEST);
+        let weights = if best.is_empty() { checkpoint.take(NETWORK) } else { best };
+        network
+            .parameters
+            .load(&weights)
+            .map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
+        Ok(Self { network, record, digest, device, notes })
+    }
+
+    /// `run.json` of the training.
+    pub fn record(&self) -> &RunRecord {
+        &self.record
+    }
+
+    /// Digest of the checkpoint that the weights come from.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Damaged checkpoints that were passed over, in words.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Class maps `[n, H, W]` of images u8 `[n, C, H, W]`, one byte a pixel. The map of a slice is the same
+    /// whatever other slices are predicted with it.
+    ///
+    /// # Panics
+    /// When `images` is not a whole number of slices of the network's channels and side.
+    pub fn predict(&self, images: &[u8]) -> Vec<u8> {
+        let config = self.network.config();
+        let slice = (config.inputs * config.side * config.side) as usize;
+        assert!(images.len().is_multiple_of(slice), "whole slices of the network's channels and side");
+        let mut maps = Vec::with_capacity(images.len() / config.inputs as usize);
+        for block in images.chunks(slice * block_slices(config)) {
+            let block = Tensor::from_slice(block).view([-1, config.inputs, config.side, config.side]);
+            let map = predict_block(&self.network, &block.to_device(self.device)).flatten(0, -1);
+            let start = maps.len();
+            maps.resize(start + map.numel(), 0);
+            let count = map.numel();
+            map.to_device(Device::Cpu).copy_data(&mut maps[start..], count);
+        }
+        maps
+    }
+
+    /// Checks that a store shows what the network was trained for.
+    ///
+    /// # Errors
+    /// [`TrainError::Mismatch`] naming the channels, classes or resolution that differ.
+    pub fn check(&self, store: &SliceStore) -> Result<(), TrainError> {
+        let manifest = store.manifest();
+        let mismatch = |what: &str, expected: String, found: String| TrainError::Mismatch {
+            what: format!("{what} of {}", store.path().display()),
+            expected: format!("{expected} as the segmenter was trained for"),
+            found,
+            hint: "import the cohort with the settings of the training data".into(),
+        };
+        let side = self.network.config().side as usize;
+        let classes = manifest.labels.class_names();
+        if manifest.channels != self.record.channels {
+            return Err(mismatch("channels", self.record.channels.join(", "), manifest.channels.join(", ")));
+        }
+        let known = self.record.labels.class_names();
+        if classes != known {
+            return Err(mismatch("classes", known.join(", "), classes.join(", ")));
+        }
+        if (manifest.height, manifest.width) != (side, side) {
+            let found = format!("{}x{}", manifest.height, manifest.width);
+            return Err(mismatch("resolution", format!("{side}x{side}"), found));
+        }
+        Ok(())
+    }
+}
+
+/// Truth and prediction of one subject's kept slices, from the feet up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubjectPrediction {
+    /// The subject; none for a synthetic image, which stands for itself.
+    pub subject: Option<SubjectRecord>,
+    /// Numbers of the slices in the prepared volume, rising.
+    pub slices: Vec<i32>,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Class indices `[slices, height, width]`.
+    pub truth: Vec<u8>,
+    /// Class indices `[slices, height, width]`.
+    pub prediction: Vec<u8>,
+}
+
+/// Predicts the slices `indices` of a store and gives them to `each`, subject by subject in the store's order;
+/// one subject is in memory at a time.
+///
+/// # Errors
+/// [`TrainError::Mismatch`] when the store does not fit, [`TrainError::Store`] for a damaged label.
+pub fn predict_store(
+    segmenter: &Segmenter,
+    store: &SliceStore,
+    indices: &[u32],
+    watch: &mut dyn Watch,
+    each: &mut dyn FnMut(SubjectPrediction),
+) -> Result<Outcome, TrainError> {
+    segmenter.check(store)?;
+    let manifest = store.manifest();
+    let mut done = 0;
+    for group in subjects(store, indices) {
+        if watch.should_stop() {
+            return Ok(Outcome::Interrupted);
+        }
+        let mut images = vec![0; group.len() * manifest.image_bytes()];
+        let mut truth = vec![0; group.len() * manifest.label_bytes()];
+        store.gather(&group, &mut images, &mut truth)?;
+        let subject = match (&manifest.origin, store.subject(group[0] as usize)) {
+            (Origin::Cohort { subjects, .. }, Some(subject)) => subjects.get(subject as usize).cloned(),
+            _ => None,
+        };
+        each(SubjectPrediction {
+            subject,
+            slices: group.iter().map(|&i| store.slice(i as usize)).collect(),
+            height: manifest.height,
+            width: manifest.width,
+            prediction: segmenter.predict(&images),
+            truth,
+        });
+        done += group.len() as u64;
+        watch.progress(done, indices.len() as u64);
+    }
+    Ok(Outcome::Finished)
+}
+
+/// The slices of each subject, ordered by their number; subjects in the order of their first slice.
+fn subjects(store: &SliceStore, indices: &[u32]) -> Vec<Vec<u32>> {
+    let mut order: Vec<Option<u32>> = Vec::new();
+    let mut groups: Vec<Vec<u32>> = Vec::new();
+    for &index in indices {
+        let subject = store.subject(index as usize);
+        match order.iter().position(|&known| known == subject).filter(|_| subject.is_some()) {
+            Some(position) => groups[position].push(index),
+            None => {
+                order.push(subject);
+                groups.push(vec![index]);
+            }
+        }
+    }
+    for group in &mut groups {
+        group.sort_by_key(|&index| store.slice(index as usize));
+    }
+    groups
+}

@@ -1,0 +1,294 @@
+//! The loop: batches, steps, validation, logs, checkpoints, stopping and resuming.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use synthmr_core::random::{Stream, device_seed};
+use synthmr_core::records::{EngineRecord, ModelKind, RunRecord, SCHEMA, Tick, Tool};
+use synthmr_nets::engine::Precision;
+use synthmr_nets::segmenters::UNet;
+use tch::{Device, Kind, Tensor};
+
+use super::input::normalised;
+use super::losses::{Target, deep_loss, deep_supervision_weights};
+use super::predict::{block_slices, predict_block};
+use super::sources::Mixture;
+use super::{DiceCounts, SegmenterConfig, Source};
+use crate::checkpoint::Checkpoint;
+use crate::optimiser::{Sgd, clip_gradient_norm};
+use crate::run::Run;
+use crate::{Outcome, TrainError, Watch};
+
+/// Prefix of the current weights in a checkpoint.
+pub(super) const NETWORK: &str = "network.";
+/// Prefix of the weights with the best validation score. They are in the same file as the current ones, so
+/// that the two can never come from different moments, wherever the program was killed.
+pub(super) const BEST: &str = "best.";
+/// Prefix of the optimiser's tensors.
+const OPTIMISER: &str = "optimiser.";
+
+/// What a segmenter is trained on and with.
+pub struct SegmenterJob<'a> {
+    /// The configuration.
+    pub config: &'a SegmenterConfig,
+    /// The stores.
+    pub sources: &'a [Source],
+    /// Device of the network.
+    pub device: Device,
+    /// Arithmetic of the convolutions.
+    pub precision: Precision,
+    /// What goes into `run.json` about the engine.
+    pub engine: EngineRecord,
+}
+
+/// Trains in `folder` until all images have been shown or the watch asks to stop; run again, it resumes.
+///
+/// # Errors
+/// [`TrainError`]: sources that do not fit the configuration or each other, a folder in use or of another run,
+/// a checkpoint that cannot be written, a loss or gradient that is not finite.
+pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Result<Outcome, TrainError> {
+    let config = job.config;
+    config.validate()?;
+    let mut mixture = Mixture::open(config, job.sources)?;
+    let mut run = Run::start(folder, &record(job, &mixture), watch)?;
+    if run.is_finished() {
+        watch.note("the run is complete; nothing to do");
+        return Ok(Outcome::Finished);
+    }
+    for name in mixture.without_validation() {
+        watch.note(&format!("{name} has no validation part; it does not take part in choosing the network"));
+    }
+    let total = config.total_images();
+    let mut trainer = Trainer::new(job, &mixture);
+    if let Some(checkpoint) = run.latest_checkpoint(watch)? {
+        trainer.restore(checkpoint, folder)?;
+        watch.note(&format!("resuming after {} of {total} images", trainer.images_seen));
+    }
+    run.begin_events(trainer.images_seen)?;
+
+    let mut rate_start = (watch.seconds(), trainer.images_seen);
+    let mut saved_at = trainer.images_seen;
+    while trainer.images_seen < total {
+        if watch.should_stop() {
+            if trainer.images_seen > saved_at {
+                run.save_checkpoint(&trainer.checkpoint())?;
+            }
+            return Ok(Outcome::Interrupted);
+        }
+        let before = trainer.images_seen;
+        let (images, labels) = mixture.batch(before, job.device)?;
+        trainer.step(&images, &labels)?;
+        watch.progress(trainer.images_seen, total);
+
+        let done = trainer.images_seen >= total;
+        let crossed = |interval: u64| before / interval != trainer.images_seen / interval;
+        let (ticks, validates) = (crossed(config.tick_images), crossed(config.validation_images));
+        let saves = crossed(config.checkpoint_images);
+        let mut values = BTreeMap::new();
+        if validates || done {
+            trainer.validate(&mixture, &mut values)?;
+        }
+        if ticks || validates || done {
+            trainer.state.window.take(&mut values);
+            values.insert("learning_rate".into(), config.rate(before));
+            let now = watch.seconds();
+            let images = (trainer.images_seen - rate_start.1) as f64;
+            values.insert("images_per_second".into(), images / (now - rate_start.0).max(1e-9));
+            rate_start = (now, trainer.images_seen);
+            run.tick(&Tick { images_seen: trainer.images_seen, values }, watch)?;
+        }
+        if saves || done {
+            run.save_checkpoint(&trainer.checkpoint())?;
+            saved_at = trainer.images_seen;
+        }
+    }
+    run.finish(trainer.images_seen)?;
+    Ok(Outcome::Finished)
+}
+
+fn record(job: &SegmenterJob<'_>, mixture: &Mixture) -> RunRecord {
+    let manifest = mixture.manifest();
+    #[expect(clippy::expect_used, reason = "a validated configuration holds finite numbers and strings")]
+    let config = serde_json::to_value(job.config).expect("a configuration serialises");
+    RunRecord {
+        schema: SCHEMA,
+        tool: Tool::this(),
+        kind: ModelKind::Segmenter,
+        config,
+        inputs: mixture.records(),
+        channels: manifest.channels.clone(),
+        labels: manifest.labels.clone(),
+        engine: job.engine.clone(),
+    }
+}
+
+/// Everything that changes while training goes on.
+struct Trainer<'a> {
+    config: &'a SegmenterConfig,
+    network: UNet,
+    optimiser: Sgd,
+    /// Of the decoder levels that take part in the loss.
+    level_weights: Vec<f64>,
+    classes: Vec<String>,
+    device: Device,
+    images_seen: u64,
+    state: State,
+    /// Weights with the best validation score.
+    best: BTreeMap<String, Tensor>,
+}
+
+/// The part of the state that is not tensors.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    best: Option<Best>,
+    window: Window,
+}
+
+/// The best network so far.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Best {
+    images_seen: u64,
+    dice: f64,
+}
+
+/// Sums since the last tick. They are part of the state, so that a resumed run logs the same means.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Window {
+    steps: u64,
+    loss: f64,
+    gradient_norm: f64,
+}
+
+impl Window {
+    fn add(&mut self, loss: f64, gradient_norm: f64) {
+        self.steps += 1;
+        self.loss += loss;
+        self.gradient_norm += gradient_norm;
+    }
+
+    /// Puts the means into `values` and begins anew.
+    fn take(&mut self, values: &mut BTreeMap<String, f64>) {
+        let Self { steps, loss, gradient_norm } = std::mem::take(self);
+        let steps = steps.max(1) as f64;
+        values.insert("loss".into(), loss / steps);
+        values.insert("gradient_norm".into(), gradient_norm / steps);
+    }
+}
+
+impl<'a> Trainer<'a> {
+    fn new(job: &SegmenterJob<'a>, mixture: &Mixture) -> Self {
+        let (config, manifest) = (job.config, mixture.manifest());
+        let network_config = config.network(manifest.channels.len(), manifest.labels.class_count());
+        let network = UNet::new(&network_config, config.seed, job.device, job.precision);
+        network.parameters.zero_gradient();
+        let optimiser =
+            Sgd::new(&network.parameters, config.optimiser.momentum, config.optimiser.weight_decay);
+        Self {
+            config,
+            network,
+            optimiser,
+            level_weights: deep_supervision_weights(network_config.depth as usize - 1),
+            classes: manifest.labels.class_names(),
+            device: job.device,
+            images_seen: 0,
+            state: State::default(),
+            best: BTreeMap::new(),
+        }
+    }
+
+    /// One step along the gradient of one batch.
+    fn step(&mut self, images: &Tensor, labels: &Tensor) -> Result<(), TrainError> {
+        let config = self.config;
+        let parameters = &self.network.parameters;
+        parameters.zero_gradient();
+        let ignored = self.ignored(labels);
+        let target = Target::new(labels, self.classes.len() as i64, ignored.as_ref(), Kind::Float);
+        let input = normalised(images, self.network.config().input_side());
+        let levels = self.network.forward_deep(&input, self.level_weights.len());
+        let loss = deep_loss(&levels, &self.level_weights, &target, config.loss.dice_smooth);
+        loss.backward();
+        let gradient_norm = clip_gradient_norm(parameters, config.optimiser.gradient_norm);
+        let loss = loss.double_value(&[]);
+        for (what, value) in [("the loss", loss), ("the gradient's norm", gradient_norm)] {
+            if !value.is_finite() {
+                return Err(TrainError::NotFinite { what: what.into(), images_seen: self.images_seen });
+            }
+        }
+        self.optimiser.step(parameters, config.rate(self.images_seen));
+        self.state.window.add(loss, gradient_norm);
+        self.images_seen += config.batch as u64;
+        Ok(())
+    }
+
+    /// The pixels that this step's loss ignores: in the first epochs a random part of the background.
+    fn ignored(&self, labels: &Tensor) -> Option<Tensor> {
+        let probability = self.config.background_ignored(self.images_seen);
+        if probability <= 0.0 {
+            return None;
+        }
+        let background = labels.eq(0);
+        if probability >= 1.0 {
+            return Some(background);
+        }
+        tch::manual_seed(device_seed(self.config.seed, Stream::BackgroundWarmup, self.images_seen));
+        let drawn = Tensor::rand(labels.size(), (Kind::Float, self.device)).lt(probability);
+        Some(drawn.logical_and(&background))
+    }
+
+    /// Dice on the sources' own validation parts, counted over all their slices; keeps the best network.
+    fn validate(&mut self, mixture: &Mixture, values: &mut BTreeMap<String, f64>) -> Result<(), TrainError> {
+        let mut counts = DiceCounts::new(self.classes.len());
+        mixture.validation(block_slices(self.network.config()), self.device, |images, labels| {
+            counts.add(labels, &predict_block(&self.network, images));
+        })?;
+        for (name, dice) in self.classes.iter().skip(1).zip(counts.foreground()) {
+            values.extend(dice.map(|dice| (format!("val_dice_{name}"), dice)));
+        }
+        let Some(dice) = counts.mean() else { return Ok(()) };
+        values.insert("val_dice".into(), dice);
+        if self.state.best.as_ref().is_none_or(|best| dice > best.dice) {
+            self.state.best = Some(Best { images_seen: self.images_seen, dice });
+            let copies = self.network.parameters.all();
+            self.best = copies.map(|(name, value)| (name.to_owned(), value.detach().copy())).collect();
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        let mut tensors = BTreeMap::new();
+        for (name, value) in self.network.parameters.all() {
+            tensors.insert(format!("{NETWORK}{name}"), value.detach());
+        }
+        for (name, value) in &self.best {
+            tensors.insert(format!("{BEST}{name}"), value.shallow_clone());
+        }
+        for (name, value) in self.optimiser.state() {
+            tensors.insert(format!("{OPTIMISER}{name}"), value.shallow_clone());
+        }
+        #[expect(clippy::expect_used, reason = "steps stop at the first number that is not finite")]
+        let state = serde_json::to_value(&self.state).expect("finite numbers serialise");
+        Checkpoint { images_seen: self.images_seen, state, tensors }
+    }
+
+    fn restore(&mut self, mut checkpoint: Checkpoint, folder: &Path) -> Result<(), TrainError> {
+        let missing = |part: &str| TrainError::State { path: folder.to_owned(), part: part.to_owned() };
+        self.network
+            .parameters
+            .load(&checkpoint.take(NETWORK))
+            .map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
+        let saved = checkpoint.take(OPTIMISER);
+        for (name, tensor) in self.optimiser.state() {
+            let value = saved.get(name).filter(|value| value.size() == tensor.size());
+            tensor.shallow_clone().copy_(value.ok_or_else(|| missing(name))?);
+        }
+        let best = checkpoint.take(BEST);
+        self.best = best.into_iter().map(|(name, value)| (name, value.to_device(self.device))).collect();
+        self.state = serde_json::from_value(checkpoint.state).map_err(|_| missing("state"))?;
+        self.images_seen = checkpoint.images_seen;
+        Ok(())
+    }
+}
