@@ -1,6 +1,6 @@
 //! The one way to write. Every file or folder that synthmr makes is absent, old, or complete.
 //!
-//! [`write`] writes a temporary file beside the target, syncs it, renames it over the target and syncs the
+//! [`write()`] writes a temporary file beside the target, syncs it, renames it over the target and syncs the
 //! folder: after a crash of the program the target is the old or the new file; after a power loss too, as
 //! far as the disk honours fsync. [`FolderWriter`] does the same for a folder of files.
 
