@@ -117,6 +117,11 @@ impl LabelScheme {
         self.classes.len()
     }
 
+    /// Names of the classes, background first.
+    pub fn class_names(&self) -> Vec<String> {
+        self.classes.iter().map(|class| class.name.clone()).collect()
+    }
+
     /// The foreground classes with their indices.
     pub fn foreground(&self) -> impl Iterator<Item = (u8, &Class)> {
         self.classes.iter().enumerate().skip(1).map(|(index, class)| (index as u8, class))

@@ -4,6 +4,7 @@
 //! parameters live in one flat tensor ([`engine::Parameters`]); names of parameters are those of the
 //! reference implementations, so that weights can be exchanged.
 
+mod allocator;
 pub mod engine;
 pub mod generators;
 pub mod layers;

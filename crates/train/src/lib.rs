@@ -12,6 +12,8 @@ pub mod gan;
 pub mod optimiser;
 pub mod planes;
 pub mod run;
+pub mod sampling;
+pub mod segmentation;
 mod tensorboard;
 mod watch;
 

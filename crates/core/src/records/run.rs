@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{Digest, LabelScheme};
 
 /// The program that wrote a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,10 +47,10 @@ pub struct RunRecord {
     pub config: serde_json::Value,
     /// The stores it learns from.
     pub inputs: Vec<InputRecord>,
-    /// Image channels and classes that the network was built for.
+    /// Names of the image channels that the network was built for, in order.
     pub channels: Vec<String>,
-    /// Names of the classes, background first.
-    pub classes: Vec<String>,
+    /// Classes of the annotation that the network was built for.
+    pub labels: LabelScheme,
     /// What it runs on; part of the bit-for-bit promise.
     pub engine: EngineRecord,
 }

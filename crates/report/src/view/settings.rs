@@ -116,7 +116,7 @@ fn run_facts(run: &RunRecord) -> Vec<Pair> {
         pair("channels", run.channels.join(", ")),
         pair(
             "classes",
-            run.labels.classes.iter().map(|class| class.name.as_str()).collect::<Vec<_>>().join(", "),
+            run.labels.class_names().join(", "),
         ),
     ];
     facts.extend(run.inputs.iter().map(|source| input("learns from", source)));

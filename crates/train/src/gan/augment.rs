@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn the_controller_moves_towards_its_target() {
         let controller = Controller { target: 0.6, ramp_images: 1000.0 };
-        assert_eq!(controller.adjusted(0.2, 0.9, 100), 0.3);
+        assert!((controller.adjusted(0.2, 0.9, 100) - 0.3).abs() < 1e-12);
         assert!((controller.adjusted(0.2, 0.1, 100) - 0.1).abs() < 1e-12);
         assert_eq!(controller.adjusted(0.75, 0.9, 100), 0.8);
         assert_eq!(controller.adjusted(0.05, 0.1, 100), 0.0);

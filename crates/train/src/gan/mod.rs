@@ -13,7 +13,9 @@ pub use config::{
     Architecture, AugmentConfig, AugmentMode, GeneratorConfig, LossConfig, NetworkConfig, OptimiserConfig,
     PRESETS,
 };
+pub(crate) use grid::bytes;
 pub use losses::{PathLength, discriminator_loss, generator_loss, path_length, r1_penalty};
+pub(crate) use state::AVERAGE;
 pub use state::GanState;
 pub use steps::{StepLosses, Steps};
 pub use trainer::{GeneratorJob, train};

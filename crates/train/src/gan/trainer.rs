@@ -161,7 +161,7 @@ impl GeneratorJob<'_> {
                 images,
             }],
             channels: manifest.channels.clone(),
-            classes: manifest.labels.classes.iter().map(|class| class.name.clone()).collect(),
+            labels: manifest.labels.clone(),
             engine: self.engine.clone(),
         }
     }

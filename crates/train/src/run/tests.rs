@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use synthmr_core::LabelScheme;
 use synthmr_core::records::{EngineRecord, InputRecord, ModelKind, Tool};
 use tch::Tensor;
 

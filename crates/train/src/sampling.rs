@@ -1,0 +1,214 @@
+//! Drawing a synthetic set from a trained generator.
+//!
+//! Image `i` is a function of (checkpoint, seed, i) alone. Its latent and noise are keyed by `i`; and because
+//! the last bits of a convolution may depend on how many images it sees at once, images are always computed
+//! in blocks of [`BLOCK`] whose first index is a multiple of it, whichever of them were asked for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use synthmr_core::random::{self, Draw, Stream};
+use synthmr_core::records::{InputRecord, LabelQuality, ModelKind, Origin, SamplingRecord};
+use synthmr_core::{LabelEncoding, LabelScheme};
+use synthmr_data::sheet::{self, SHEET_ROWS, SheetImage};
+use synthmr_data::store::{StoreLayout, StoreWriter};
+use synthmr_nets::engine::Precision;
+use synthmr_nets::generators::stylegan2::{Generator, Noise};
+use tch::{Device, Tensor};
+
+use crate::gan::{AVERAGE, GeneratorConfig, bytes};
+use crate::planes::Planes;
+use crate::run::TrainedRun;
+use crate::{Outcome, TrainError, Watch};
+
+/// Images computed at once.
+pub const BLOCK: u64 = 8;
+
+/// What to draw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleOptions {
+    /// Number of images.
+    pub count: u64,
+    /// Index of the first one: a large set can be drawn in parts.
+    pub first: u64,
+    /// Seed of latents and noise.
+    pub seed: u64,
+    /// Truncation psi of the latent distribution: 1 draws from all of it, 0 its mean only.
+    pub truncation: f64,
+}
+
+/// A generator ready to draw from.
+pub struct Sampler {
+    generator: Generator,
+    planes: Planes,
+    layout: StoreLayout,
+    z_dim: i64,
+    encoding: LabelEncoding,
+    source: InputRecord,
+    device: Device,
+    /// What a person should know about the run that was opened, such as a damaged checkpoint passed over.
+    pub notes: Vec<String>,
+}
+
+impl Sampler {
+    /// Opens the averaged generator of the run in `folder`, at its newest intact checkpoint.
+    ///
+    /// # Errors
+    /// [`TrainError`] when the folder is not a generator's run, was never trained, or is damaged.
+    pub fn load(folder: &Path, device: Device) -> Result<Self, TrainError> {
+        let mut run = TrainedRun::open(folder)?;
+        let mismatch = |what: &str, expected: &str, found: String| TrainError::Mismatch {
+            what: format!("{}: {what}", folder.display()),
+            expected: expected.to_owned(),
+            found,
+            hint: "sample from a folder that `synthmr train generator` made".into(),
+        };
+        if run.record.kind != ModelKind::Generator {
+            return Err(mismatch("kind of run", "generator", format!("{:?}", run.record.kind).to_lowercase()));
+        }
+        let config: GeneratorConfig = serde_json::from_value(run.record.config)
+            .map_err(|e| mismatch("configuration", "a generator's", e.to_string()))?;
+        config.validate()?;
+        let precision: Precision = run.record.engine.precision.parse().map_err(|found: String| {
+            mismatch("precision", "f32 or bf16", found)
+        })?;
+        let planes = Planes::new(run.record.channels.len(), &run.record.labels, config.labels, device);
+        let generator = Generator::new(&config.network(planes.count()), config.seed, device, precision);
+        generator
+            .parameters
+            .load(&run.checkpoint.take(AVERAGE))
+            .map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
+        let side = config.resolution as usize;
+        let name = folder.file_name().map(PathBuf::from).unwrap_or_default().display().to_string();
+        Ok(Self {
+            generator,
+            planes,
+            layout: StoreLayout {
+                channels: run.record.channels,
+                height: side,
+                width: side,
+                labels: run.record.labels,
+            },
+            z_dim: config.network.z_dim,
+            encoding: config.labels,
+            source: InputRecord { name, digest: run.digest, split: String::new(), images: 0 },
+            device,
+            notes: run.notes,
+        })
+    }
+
+    /// The form of the images.
+    pub fn layout(&self) -> &StoreLayout {
+        &self.layout
+    }
+
+    /// The block of [`BLOCK`] images that begins at index `block * BLOCK`, as planes in [-1, 1]:
+    /// `[BLOCK, planes, r, r]`.
+    pub fn planes_of_block(&self, seed: u64, block: u64, truncation: f64) -> Tensor {
+        let indices = block * BLOCK..(block + 1) * BLOCK;
+        let normal = |stream: Stream, count: i64| {
+            let mut values = vec![0f32; BLOCK as usize * count as usize];
+            for (index, chunk) in indices.clone().zip(values.chunks_exact_mut(count as usize)) {
+                random::rng(seed, stream, index).fill_normal(chunk);
+            }
+            Tensor::from_slice(&values).view([BLOCK as i64, count]).to_device(self.device)
+        };
+        let z = normal(Stream::SampleLatent, self.z_dim);
+        let sides = self.generator.synthesis.noise_shapes();
+        let pixels: Vec<i64> = sides.iter().map(|side| side * side).collect();
+        let noise = normal(Stream::SampleNoise, pixels.iter().sum());
+        let noise = noise.split_with_sizes(&pixels, 1);
+        let noise = noise.iter().zip(sides).map(|(flat, side)| flat.reshape([-1, 1, side, side])).collect();
+        tch::no_grad(|| self.generator.forward(&z, truncation, &Noise::Given(noise)))
+    }
+
+    /// Draws images into a new store at `out`.
+    ///
+    /// # Errors
+    /// [`TrainError`] when the store cannot be written; nothing stays then, nor when it is interrupted.
+    pub fn sample(
+        &self,
+        options: SampleOptions,
+        out: &Path,
+        watch: &mut dyn Watch,
+    ) -> Result<(Outcome, SamplingRecord), TrainError> {
+        let mut writer = StoreWriter::create(out, self.layout.clone())?;
+        let mut quality = QualityCounts::default();
+        let mut shown = Vec::new();
+        let pixels = self.layout.height * self.layout.width;
+        let image_bytes = pixels * self.layout.channels.len();
+        let end = options.first + options.count;
+        let mut outcome = Outcome::Finished;
+        for block in options.first / BLOCK..end.div_ceil(BLOCK) {
+            if watch.should_stop() {
+                outcome = Outcome::Interrupted;
+                break;
+            }
+            let decoded = self.planes.decode(&self.planes_of_block(options.seed, block, options.truncation));
+            let (images, labels) = (bytes(&decoded.images), bytes(&decoded.labels));
+            let unclean = bytes(&decoded.unclean.to_kind(tch::Kind::Uint8));
+            for index in (block * BLOCK).max(options.first)..((block + 1) * BLOCK).min(end) {
+                let i = (index - block * BLOCK) as usize;
+                let image = &images[i * image_bytes..(i + 1) * image_bytes];
+                let label = &labels[i * pixels..(i + 1) * pixels];
+                quality.add(label, &unclean[i * pixels..(i + 1) * pixels]);
+                writer.push(image, label, None, i32::try_from(index).unwrap_or(i32::MAX))?;
+                if shown.len() < SHEET_ROWS {
+                    shown.push(SheetImage { image: image.to_vec(), label: label.to_vec() });
+                }
+            }
+            watch.progress(quality.images, options.count);
+        }
+        let record = SamplingRecord {
+            generators: vec![InputRecord { images: options.count as usize, ..self.source.clone() }],
+            seed: options.seed,
+            truncation: options.truncation,
+            label_encoding: self.encoding,
+            label_quality: quality.record(&self.layout.labels),
+        };
+        if outcome == Outcome::Finished {
+            sheet::render("synthetic images", false, &self.layout, &shown).add_to(&writer)?;
+            writer.finish(Origin::Sampled(Box::new(record.clone())))?;
+        }
+        Ok((outcome, record))
+    }
+}
+
+/// Counts behind a [`LabelQuality`].
+#[derive(Default)]
+struct QualityCounts {
+    images: u64,
+    empty: u64,
+    pixels: u64,
+    unclean: u64,
+    by_class: BTreeMap<u8, u64>,
+}
+
+impl QualityCounts {
+    fn add(&mut self, label: &[u8], unclean: &[u8]) {
+        let mut counts = [0u64; 256];
+        label.iter().for_each(|&class| counts[usize::from(class)] += 1);
+        self.images += 1;
+        self.empty += u64::from(counts[0] == label.len() as u64);
+        self.pixels += label.len() as u64;
+        self.unclean += unclean.iter().map(|&unclean| u64::from(unclean)).sum::<u64>();
+        for (class, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            *self.by_class.entry(class as u8).or_default() += count;
+        }
+    }
+
+    fn record(&self, scheme: &LabelScheme) -> LabelQuality {
+        let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        let of_class = |index: usize| self.by_class.get(&(index as u8)).copied().unwrap_or(0);
+        LabelQuality {
+            unclean_share: share(self.unclean, self.pixels),
+            empty_share: share(self.empty, self.images),
+            class_share: scheme
+                .classes
+                .iter()
+                .enumerate()
+                .map(|(index, class)| (class.name.clone(), share(of_class(index), self.pixels)))
+                .collect(),
+        }
+    }
+}
