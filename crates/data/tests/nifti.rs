@@ -297,7 +297,19 @@ fn n9_gzip() {
         let mut bytes = packed.clone();
         let at = bytes.len() - trailer;
         bytes[at] ^= 1;
-        assert_eq!(desk.refusal(&bytes).0, "gzip stream", "CRC-32 and length are checked");
+        let field = if trailer > 4 { "gzip CRC-32" } else { "gzip length" };
+        assert_eq!(desk.refusal(&bytes).0, field);
+    }
+    // Every field that a member's header may have.
+    let fields =
+        [&[0x1f, 0x8b, 8, 2 + 4 + 8 + 16, 0, 0, 0, 0, 0, 3, 3, 0][..], b"abcname\0comment\0", &[7, 7]];
+    let dressed = [&fields.concat(), &packed[10..]].concat();
+    assert_eq!(desk.read(&dressed).unwrap(), expected);
+    for length in 0..dressed.len() {
+        desk.refusal(&dressed[..length]);
+    }
+    for (at, value) in [(2, 7), (3, 0x20)] {
+        assert_eq!(desk.refusal(&packed.clone().patch((at, vec![value]))).0, "gzip header");
     }
     let members = [&raw[..100], &raw[100..350], &[], &raw[350..]].map(gzip).concat();
     assert_eq!(desk.read(&members).unwrap(), expected);

@@ -8,6 +8,7 @@
 mod affine;
 mod datatype;
 mod error;
+mod gzip;
 mod header;
 mod orient;
 mod reader;
