@@ -319,7 +319,7 @@ mod tests {
         let shape = [4, 30, 30];
         let (from, from_places) = mask(&mut random, shape, 2000);
         let (to, to_places) = mask(&mut random, shape, 4);
-        let rows = RowOffsets::new(shape, [1.0; 3]);
+        let rows = RowOffsets::with_rows(shape, [1.0; 3], 8192.0);
         let searched = search_plane(&from, &to, &rows, 0, 100);
         assert!(!searched.far.is_empty() && searched.squared_mm.iter().any(|d| d.is_finite()));
         let found = squared_distances(&from, &to, &rows);
