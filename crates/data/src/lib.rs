@@ -6,6 +6,7 @@
 pub mod cohort;
 pub mod import;
 pub mod nifti;
+pub mod phantom;
 pub mod prepare;
 pub mod sheet;
 pub mod split;
