@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: our benches beside the tools that people use for the same work, taking turns.
 //!
-//! A bench is an example `crates/*/examples/bench_NAME.rs`; its peer is `tools/bench/NAME.py`. Both print JSON
-//! lines with `bench`, `system`, `seconds_median`, `seconds_min`, `seconds_max` and `runs`. A peer measures the
+//! A bench is an example `crates/*/examples/bench_NAME.rs`; its peers are `tools/bench/NAME.py` and
+//! `tools/bench/NAME_TOOL.py`. All print JSON lines with `bench`, `system`, `seconds_median`, `seconds_min`, `seconds_max` and `runs`. A peer measures the
 //! same work, and says so by the same `bench`. stdout carries JSON lines and nothing else.
 
 mod rows;
@@ -22,34 +22,34 @@ use rows::Row;
 /// Folders below `crates` that may hold benches: what is on the path of a run's time.
 const CRATES: [&str; 3] = ["data", "metrics", "train"];
 
-/// One bench with the peer that does the same.
+/// One bench with the peers that do the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Pair {
+struct Contest {
     /// Crate and example.
     ours: Option<(String, String)>,
-    /// Python script.
-    peer: Option<PathBuf>,
+    /// Python scripts.
+    peers: Vec<PathBuf>,
 }
 
 /// The verb.
 pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<(), Failure> {
-    let pairs = discover(&workspace.root, options.filter.as_deref())?;
-    if pairs.is_empty() {
+    let contests = discover(&workspace.root, options.filter.as_deref())?;
+    if contests.is_empty() {
         let filter = options.filter.as_deref().unwrap_or("");
         return Err(Failure::new(Exit::Usage, format!("no bench has `{filter}` in its name"))
             .hint("benches are crates/*/examples/bench_*.rs and tools/bench/*.py"));
     }
     libtorch::set_up(workspace, false)?;
-    build(workspace, &pairs)?;
+    build(workspace, &contests)?;
     let examples = workspace.target_folder()?.join("release").join("examples");
-    if options.python.is_none() && pairs.values().any(|pair| pair.peer.is_some()) {
+    if options.python.is_none() && contests.values().any(|contest| !contest.peers.is_empty()) {
         eprintln!("bench: peers are skipped: name a Python that has them with --python PYTHON");
     }
     let mut failed = Vec::new();
     let mut all = Vec::new();
-    for (name, pair) in &pairs {
+    for (name, contest) in &contests {
         for round in 1..=options.rounds {
-            for mut command in commands(workspace, pair, &examples, options.python.as_deref()) {
+            for mut command in commands(workspace, contest, &examples, options.python.as_deref()) {
                 eprintln!("bench {name}, round {round} of {}", options.rounds);
                 match measure(&mut command) {
                     Ok(rows) => all.extend(rows),
@@ -72,23 +72,29 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<(), F
 }
 
 /// Finds benches and peers by their file names.
-fn discover(root: &Path, filter: Option<&str>) -> Result<BTreeMap<String, Pair>, Failure> {
-    let mut pairs: BTreeMap<String, Pair> = BTreeMap::new();
+fn discover(root: &Path, filter: Option<&str>) -> Result<BTreeMap<String, Contest>, Failure> {
+    let mut contests: BTreeMap<String, Contest> = BTreeMap::new();
     for package in CRATES {
         for stem in stems(&root.join("crates").join(package).join("examples"), "rs")? {
             if let Some(name) = stem.strip_prefix("bench_") {
-                pairs.entry(name.to_owned()).or_default().ours =
+                contests.entry(name.to_owned()).or_default().ours =
                     Some((format!("synthmr-{package}"), stem.clone()));
             }
         }
     }
-    let peers = root.join("tools").join("bench");
-    for stem in stems(&peers, "py")? {
-        pairs.entry(stem.clone()).or_default().peer = Some(peers.join(format!("{stem}.py")));
-    }
+    let folder = root.join("tools").join("bench");
+    let mut scripts = stems(&folder, "py")?;
+    scripts.sort();
     // A name with an underscore in front is a module that scripts share.
-    pairs.retain(|name, _| !name.starts_with('_') && filter.is_none_or(|filter| name.contains(filter)));
-    Ok(pairs)
+    for stem in scripts.iter().filter(|stem| !stem.starts_with('_')) {
+        let same_work = |name: &&String| {
+            stem.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        };
+        let name = contests.keys().filter(same_work).max_by_key(|name| name.len()).unwrap_or(stem).clone();
+        contests.entry(name).or_default().peers.push(folder.join(format!("{stem}.py")));
+    }
+    contests.retain(|name, _| filter.is_none_or(|filter| name.contains(filter)));
+    Ok(contests)
 }
 
 /// Stems of the files with an ending in a folder, which need not exist.
@@ -102,11 +108,11 @@ fn stems(folder: &Path, ending: &str) -> Result<Vec<String>, Failure> {
     Ok(with_ending.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect())
 }
 
-fn build(workspace: &Workspace, pairs: &BTreeMap<String, Pair>) -> Result<(), Failure> {
+fn build(workspace: &Workspace, contests: &BTreeMap<String, Contest>) -> Result<(), Failure> {
     let mut command = workspace.cargo();
     command.args(["build", "--release"]);
     let mut any = false;
-    for (package, example) in pairs.values().filter_map(|pair| pair.ours.as_ref()) {
+    for (package, example) in contests.values().filter_map(|contest| contest.ours.as_ref()) {
         command.args(["--package", package, "--example", example]);
         any = true;
     }
@@ -114,14 +120,21 @@ fn build(workspace: &Workspace, pairs: &BTreeMap<String, Pair>) -> Result<(), Fa
 }
 
 /// The commands of one turn: ours, then theirs.
-fn commands(workspace: &Workspace, pair: &Pair, examples: &Path, python: Option<&Path>) -> Vec<Command> {
-    let ours = pair.ours.as_ref().map(|(_, example)| Command::new(examples.join(example)));
-    let peer = pair.peer.as_ref().zip(python).map(|(script, python)| {
-        let mut command = Command::new(python);
-        command.arg(script);
-        command
+fn commands(
+    workspace: &Workspace,
+    contest: &Contest,
+    examples: &Path,
+    python: Option<&Path>,
+) -> Vec<Command> {
+    let ours = contest.ours.as_ref().map(|(_, example)| Command::new(examples.join(example)));
+    let peers = python.into_iter().flat_map(|python| {
+        contest.peers.iter().map(move |script| {
+            let mut command = Command::new(python);
+            command.arg(script);
+            command
+        })
     });
-    let mut commands: Vec<Command> = ours.into_iter().chain(peer).collect();
+    let mut commands: Vec<Command> = ours.into_iter().chain(peers).collect();
     for command in &mut commands {
         command.current_dir(&workspace.root);
     }
@@ -180,13 +193,21 @@ mod tests {
         file("crates/train/examples/bench_unet_step.rs");
         file("crates/train/examples/other.rs");
         file("crates/data/examples/bench_import.rs");
-        file("tools/bench/unet_step.py");
-        file("tools/bench/_common.py");
-        let pairs = discover(folder.path(), None).unwrap();
-        assert_eq!(pairs.keys().collect::<Vec<_>>(), ["import", "unet_step"]);
-        assert_eq!(pairs["unet_step"].ours, Some(("synthmr-train".into(), "bench_unet_step".into())));
-        assert_eq!(pairs["unet_step"].peer, Some(folder.path().join("tools/bench/unet_step.py")));
-        assert_eq!(pairs["import"].peer, None);
+        file("crates/train/examples/bench_unet.rs");
+        for script in ["unet_step_torch", "unet", "unet_monai", "unetx", "_common"] {
+            file(&format!("tools/bench/{script}.py"));
+        }
+        let contests = discover(folder.path(), None).unwrap();
+        assert_eq!(contests.keys().collect::<Vec<_>>(), ["import", "unet", "unet_step", "unetx"]);
+        let peers = |name: &str| {
+            let stems = contests[name].peers.iter().map(|path| path.file_stem().unwrap().to_str().unwrap());
+            stems.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(contests["unet_step"].ours, Some(("synthmr-train".into(), "bench_unet_step".into())));
+        assert_eq!(peers("unet_step"), ["unet_step_torch"]);
+        assert_eq!(peers("unet"), ["unet", "unet_monai"]);
+        assert_eq!(peers("unetx"), ["unetx"]);
+        assert!(peers("import").is_empty());
         assert_eq!(discover(folder.path(), Some("imp")).unwrap().len(), 1);
     }
 
