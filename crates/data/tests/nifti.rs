@@ -453,6 +453,16 @@ fn values_that_do_not_fit_are_refused_and_nothing_is_written() {
     assert!(nifti::write(&desk.path(), &flat, Datatype::U8).is_err());
 }
 
+#[test]
+fn memory_of_another_volume_leaves_nothing_behind() {
+    let desk = Desk::new();
+    let expected = desk.read(&base()).unwrap();
+    for length in [0, 5, 12, 100] {
+        let (_, found) = nifti::read_reusing(&desk.path(), vec![f32::NAN; length]).unwrap();
+        assert_eq!(found, expected);
+    }
+}
+
 /// P6 begins here: a written header carries nothing but geometry and type.
 #[test]
 fn a_written_header_carries_no_identity() {

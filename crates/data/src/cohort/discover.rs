@@ -181,3 +181,16 @@ fn subject(
         annotation: annotation?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejects_more_subjects_than_the_limit() {
+        let limit = limits::COHORT_SUBJECTS;
+        assert!(check_count(Path::new("cohort"), limit, limit).is_ok());
+        let message = check_count(Path::new("cohort"), limit + 1, limit).unwrap_err().to_string();
+        assert!(message.contains("1000001 subjects, more than the limit of 1000000"), "{message}");
+    }
+}

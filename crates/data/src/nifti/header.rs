@@ -193,22 +193,23 @@ fn shape(fields: &Fields<'_>) -> Result<[usize; 3], Fault> {
             "give one scalar 3-D volume a file",
         ));
     }
-    for axis in 1..=3 {
-        if dims[axis] < 1 || i64::from(dims[axis]) > limits::VOLUME_EXTENT as i64 {
+    let (space, others) = dims[1..=dims[0] as usize].split_at(3);
+    for (axis, &extent) in space.iter().enumerate() {
+        if extent < 1 || i64::from(extent) > limits::VOLUME_EXTENT as i64 {
             return Err(header(
-                format!("dim[{axis}]"),
+                format!("dim[{}]", axis + 1),
                 format!("1 to {}", limits::VOLUME_EXTENT),
-                dims[axis].to_string(),
+                extent.to_string(),
                 "the header is damaged, or this is not an MR volume",
             ));
         }
     }
-    for axis in 4..=dims[0] as usize {
-        if dims[axis] != 1 {
+    for (axis, &extent) in others.iter().enumerate() {
+        if extent != 1 {
             return Err(header(
-                format!("dim[{axis}]"),
+                format!("dim[{}]", axis + 4),
                 "1 (a single scalar volume)",
-                dims[axis].to_string(),
+                extent.to_string(),
                 "split the series: one 3-D volume a file, one file a contrast",
             ));
         }

@@ -44,8 +44,9 @@ pub fn read_reusing(path: &Path, mut voxels: Vec<f32>) -> Result<(Header, Volume
     let mut source = Source::open(path)?;
     let header = parse_header(&mut source, path)?;
     let count = header.voxel_count();
-    voxels.clear();
-    voxels.try_reserve_exact(count).map_err(|_| {
+    // What an earlier volume left is written over, so only room beyond it must be made.
+    voxels.truncate(count);
+    voxels.try_reserve_exact(count - voxels.len()).map_err(|_| {
         Fault::new(
             Part::Data,
             "memory",
@@ -65,7 +66,12 @@ pub fn read_reusing(path: &Path, mut voxels: Vec<f32>) -> Result<(Header, Volume
         if found < wanted {
             return Err(cut_off(Part::Data, "voxels", total, done).at(path));
         }
-        convert(&header, &chunk[..wanted], &mut voxels);
+        let end = (done / header.datatype.bytes() as u64) as usize;
+        if voxels.len() < end {
+            voxels.resize(end, 0.0);
+        }
+        let start = end - wanted / header.datatype.bytes();
+        convert(&header, &chunk[..wanted], &mut voxels[start..end]);
     }
     source.finish()?;
     let volume = Volume::new(header.shape, header.affine, voxels);
@@ -155,12 +161,8 @@ fn skip(source: &mut Source<'_>, bytes: u64, path: &Path) -> Result<(), NiftiErr
     Ok(())
 }
 
-/// Appends the values of stored voxels. Scaling is done in 64 bits, as nibabel does, then rounded once.
-fn convert(header: &Header, bytes: &[u8], out: &mut Vec<f32>) {
-    let start = out.len();
-    // The room is made first: appending a value at a time does not vectorise.
-    out.resize(start + bytes.len() / header.datatype.bytes(), 0.0);
-    let out = &mut out[start..];
+/// Sets the values of stored voxels. Scaling is done in 64 bits, as nibabel does, then rounded once.
+fn convert(header: &Header, bytes: &[u8], out: &mut [f32]) {
     macro_rules! fill {
         ($stored:ident, $plain:expr) => {
             match (header.scaling, header.big_endian) {

@@ -150,11 +150,9 @@ fn header_bytes(volume: &Volume, datatype: Datatype) -> Result<[u8; HEADER_BYTES
     put(0, &348i32.to_le_bytes());
     put(38, b"r");
     put(40, &3i16.to_le_bytes());
-    for axis in 0..3 {
-        put(42 + 2 * axis, &(shape[axis] as i16).to_le_bytes());
-    }
-    for axis in 3..7 {
-        put(42 + 2 * axis, &1i16.to_le_bytes());
+    // The extents of the four axes that a volume does not have are 1, by the standard.
+    for (axis, extent) in shape.iter().chain(&[1; 4]).enumerate() {
+        put(42 + 2 * axis, &(*extent as i16).to_le_bytes());
     }
     put(70, &datatype.code().to_le_bytes());
     put(72, &(8 * datatype.bytes() as i16).to_le_bytes());
