@@ -2,6 +2,7 @@
 //! `cargo run --release -p synthmr-report --example fixture_report -- report.html`.
 
 #[path = "../tests/it/fixture.rs"]
+#[expect(clippy::unwrap_used, reason = "the fixture belongs to the tests")]
 mod fixture;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -70,7 +70,7 @@ pub(crate) fn measured(value: f64) -> String {
         return "not finite".to_owned();
     }
     let magnitude = value.abs();
-    if magnitude >= 10_000.0 && magnitude < 1e15 {
+    if (10_000.0..1e15).contains(&magnitude) {
         let sign = if value < 0.0 { "-" } else { "" };
         return format!("{sign}{}", count(magnitude.round() as u64));
     }

@@ -4,16 +4,16 @@ use synthmr_core::records::Interval;
 
 use super::axis::Axis;
 use super::coordinate;
-use super::lines::{Mark, STYLES};
+use super::lines::Mark;
 use crate::format;
 
 const WIDTH: f64 = 520.0;
-const LEFT: f64 = 92.0;
+const LEFT: f64 = 96.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 8.0;
 const BOTTOM: f64 = 42.0;
 /// Height that one condition takes in a row, and the room between rows.
-const STEP: f64 = 13.0;
+const STEP: f64 = 16.0;
 const GAP: f64 = 14.0;
 
 /// One value to draw, between 0 and 1.
@@ -66,8 +66,13 @@ impl DotFigure {
     pub(crate) const TOP: f64 = TOP;
     pub(crate) const INNER_RIGHT: f64 = WIDTH - RIGHT;
 
-    /// Draws the estimates in rows; conditions keep their order within a row.
-    pub(crate) fn new(title: &str, rows: &[String], conditions: &[String], estimates: &[Estimate]) -> Self {
+    /// Draws the estimates in rows; conditions, each with its style, keep their order within a row.
+    pub(crate) fn new(
+        title: &str,
+        rows: &[String],
+        conditions: Vec<(usize, String)>,
+        estimates: &[Estimate],
+    ) -> Self {
         let axis = Axis::linear(0.0, 1.0, 5);
         let row_height = GAP + STEP * conditions.len().max(1) as f64;
         let x = |value: f64| coordinate(LEFT + axis.position(value) * (WIDTH - LEFT - RIGHT));
@@ -77,7 +82,7 @@ impl DotFigure {
             .map(|estimate| {
                 let row_top = TOP + estimate.row as f64 * row_height;
                 Dot {
-                    style: estimate.condition % STYLES,
+                    style: conditions.get(estimate.condition).map_or(0, |(style, _)| *style),
                     x: x(estimate.mean),
                     y: coordinate(row_top + GAP / 2.0 + STEP * (estimate.condition as f64 + 0.5)),
                     range: estimate.range.map(|(low, high)| (x(low), x(high))),
@@ -97,7 +102,7 @@ impl DotFigure {
         });
         Self {
             title: title.to_owned(),
-            conditions: conditions.iter().enumerate().map(|(i, name)| (i % STYLES, name.clone())).collect(),
+            conditions,
             height: TOP + row_height * rows.len() as f64 + BOTTOM,
             x_marks: axis.ticks.iter().map(|t| Mark { at: x(t.value), label: t.label.clone() }).collect(),
             rows: bands.collect(),
@@ -141,10 +146,10 @@ mod tests {
     #[test]
     fn every_dot_lies_in_its_row_and_its_interval_around_it() {
         let rows = ["NCR".to_owned(), "ED".to_owned()];
-        let conditions = ["real".to_owned(), "synthetic".to_owned()];
+        let conditions = vec![(0, "real".to_owned()), (1, "synthetic".to_owned())];
         let value = Interval { mean: Some(0.5), low: Some(0.4), high: Some(0.7), n: 3 };
         let estimate = Estimate::new(1, 1, "synthetic, ED", &value).unwrap();
-        let figure = DotFigure::new("Dice", &rows, &conditions, &[estimate]);
+        let figure = DotFigure::new("Dice", &rows, conditions, &[estimate]);
         let (y, top): (f64, f64) = (figure.dots[0].y.parse().unwrap(), figure.rows[1].top.parse().unwrap());
         assert!(y > top && y < figure.inner_bottom());
         let (low, high) = figure.dots[0].range.clone().unwrap();

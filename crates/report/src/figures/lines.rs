@@ -8,7 +8,7 @@ use crate::format;
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 230.0;
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 20.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 40.0;
 
@@ -72,11 +72,10 @@ impl LineFigure {
     pub(crate) const INNER_BOTTOM: f64 = HEIGHT - BOTTOM;
 
     pub(super) fn new(plan: Plan) -> Self {
-        let points = || plan.series.iter().flat_map(|series| &series.points);
-        let drawn = || points().filter(|point| point.y.is_some());
+        let drawn = || plan.series.iter().flat_map(|s| &s.points).filter(|point| point.y.is_some());
         let lowest = drawn().map(|point| point.range.0).fold(f64::INFINITY, f64::min);
         let highest = drawn().map(|point| point.range.1).fold(f64::NEG_INFINITY, f64::max);
-        let last_x = points().map(|point| point.x).fold(0.0, f64::max);
+        let last_x = plan.series.iter().map(|series| series.last_x).fold(0.0, f64::max);
         let x_axis = Axis::linear_tight(0.0, last_x, 5);
         let y_axis = if lowest > highest {
             Axis::linear(plan.low.unwrap_or(0.0), plan.high.unwrap_or(1.0), 5)
@@ -192,8 +191,9 @@ mod tests {
         let point =
             |&(x, y): &(f64, Option<f64>)| Point { x, y, range: (y.unwrap_or(0.0), y.unwrap_or(0.0)) };
         let last = points.iter().rev().find_map(|(_, y)| *y);
+        let last_x = points.last().map_or(0.0, |point| point.0);
         let points = points.iter().map(point).collect();
-        let series = vec![Series { name: "s".into(), points, ticks_per_point: 1, last }];
+        let series = vec![Series { name: "s".into(), points, ticks_per_point: 1, last, last_x }];
         LineFigure::new(Plan {
             title: "t".into(),
             series,

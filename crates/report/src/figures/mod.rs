@@ -7,7 +7,7 @@ mod lines;
 mod series;
 
 pub(crate) use dots::{DotFigure, Estimate};
-pub(crate) use lines::LineFigure;
+pub(crate) use lines::{LineFigure, STYLES};
 pub(crate) use series::training_figures;
 
 /// A coordinate as SVG text: tenths of a unit are finer than any screen shows.

@@ -52,7 +52,7 @@ impl Group {
             Self::Throughput
         } else if has_word(&["ada", "augment", "augmentation"]) {
             Self::Augmentation
-        } else if has_word(&["lr"]) || name.contains("learning_rate") {
+        } else if has_word(&["lr", "rate"]) || name.contains("learning_rate") {
             Self::LearningRate
         } else if name.contains("grad") {
             Self::Gradient
@@ -84,7 +84,7 @@ impl Group {
     }
 
     fn may_be_logarithmic(self) -> bool {
-        matches!(self, Self::Loss | Self::Penalty | Self::LearningRate | Self::Gradient)
+        matches!(self, Self::Loss | Self::Penalty | Self::Gradient)
     }
 }
 
@@ -108,6 +108,8 @@ pub(super) struct Series {
     pub(super) ticks_per_point: usize,
     /// The last finite value.
     pub(super) last: Option<f64>,
+    /// Images seen at the last tick.
+    pub(super) last_x: f64,
 }
 
 /// What a figure is drawn from.
@@ -153,9 +155,10 @@ fn plan(title: &str, group: Group, names: &[&str], ticks: &[Tick]) -> Plan {
             points.sort_by(|a, b| a.x.total_cmp(&b.x));
             not_drawn += points.iter().filter(|point| point.y.is_none()).count();
             let last = points.iter().rev().find_map(|point| point.y);
+            let last_x = points.last().map_or(0.0, |point| point.x);
             let (reduced, all) = (reduce(&points), points.len());
             let ticks_per_point = all.div_ceil(reduced.len().max(1));
-            Series { name: (*name).to_owned(), points: reduced, ticks_per_point, last }
+            Series { name: (*name).to_owned(), points: reduced, ticks_per_point, last, last_x }
         })
         .collect();
     let may_be_logarithmic = group.may_be_logarithmic();
@@ -197,16 +200,17 @@ mod tests {
     #[test]
     fn values_are_sorted_by_the_words_in_their_names() {
         let cases = [
-            ("loss/generator", Group::Loss),
-            ("loss_r1", Group::Penalty),
-            ("r1", Group::Penalty),
-            ("loss/path", Group::Penalty),
+            ("loss_generator", Group::Loss),
+            ("loss/r1", Group::Penalty),
+            ("r1_penalty", Group::Penalty),
+            ("path_length_penalty", Group::Penalty),
             ("loss/dice", Group::Loss),
             ("val/dice/NCR", Group::Dice),
             ("dice.mean", Group::Dice),
             ("images_per_s", Group::Throughput),
-            ("rate/images_per_second", Group::Throughput),
+            ("images_per_second", Group::Throughput),
             ("ada/p", Group::Augmentation),
+            ("augment_strength", Group::Augmentation),
             ("lr", Group::LearningRate),
             ("gradient_norm", Group::Gradient),
             ("memory_mib", Group::Other),

@@ -4,17 +4,25 @@ use synthmr_core::records::{EvaluationRecord, InputRecord, SubjectResult};
 
 use super::training::source;
 use crate::conditions;
+use crate::figures::STYLES;
 use crate::format;
 use crate::inputs::{EvaluationInput, ReportInputs};
 
 /// Below this number of subjects an interval says little, and the report says so.
 const FEW_SUBJECTS: usize = 10;
 
+/// The conditions that every study has, in the order in which they are shown.
+pub(crate) const MAIN: [&str; 3] = [conditions::REAL, conditions::SYNTHETIC, conditions::BOTH];
+
+/// The style of a condition in figures: a main one looks the same whichever others are there.
+pub(crate) fn style(index: usize, condition: &str) -> usize {
+    MAIN.iter().position(|name| *name == condition).unwrap_or(MAIN.len() + index % (STYLES - MAIN.len()))
+}
+
 /// The evaluations: real, synthetic, both, then the others in the order in which they were given.
 pub(crate) fn ordered(inputs: &ReportInputs) -> Vec<&EvaluationInput> {
     let rank = |evaluation: &&EvaluationInput| {
-        let main = [conditions::REAL, conditions::SYNTHETIC, conditions::BOTH];
-        main.iter().position(|name| *name == evaluation.condition).unwrap_or(main.len())
+        MAIN.iter().position(|name| *name == evaluation.condition).unwrap_or(MAIN.len())
     };
     let mut evaluations: Vec<&EvaluationInput> = inputs.evaluations.iter().collect();
     evaluations.sort_by_key(rank);

@@ -65,8 +65,9 @@ pub(crate) struct SheetView {
     pub(crate) title: String,
     pub(crate) columns: Vec<String>,
     pub(crate) picture: Option<PictureView>,
-    /// What is missing and which command makes it.
+    /// What is missing.
     pub(crate) missing: &'static str,
+    /// The beginning of the command that makes it, to which the template adds a name.
     pub(crate) command: &'static str,
 }
 
@@ -86,8 +87,8 @@ impl LegendEntry {
 
 /// The two sheets that stand side by side.
 pub(crate) fn sheets(inputs: &ReportInputs) -> Result<Vec<SheetView>, ReportError> {
-    let real = sheet("Cohort", inputs.real.as_ref(), "synthmr import COHORT --out NAME.store")?;
-    let synthetic = sheet("Synthetic", inputs.synthetic.as_ref(), "synthmr sample RUN --out NAME.store")?;
+    let real = sheet("Cohort", inputs.real.as_ref(), "synthmr import COHORT")?;
+    let synthetic = sheet("Synthetic", inputs.synthetic.as_ref(), "synthmr sample RUN")?;
     Ok(vec![real, synthetic])
 }
 

@@ -160,7 +160,6 @@ impl ResultsView {
         let settings = &evaluations.first()?.record.settings;
         let rows = row_keys(inputs, &evaluations);
         let real = compare::find(inputs, conditions::REAL);
-        let main = [conditions::REAL, conditions::SYNTHETIC, conditions::BOTH];
         Some(Self {
             conditions: evaluations
                 .iter()
@@ -170,7 +169,7 @@ impl ResultsView {
                     tested_on: source(&evaluation.record.data),
                 })
                 .collect(),
-            missing: main.into_iter().filter(|name| compare::find(inputs, name).is_none()).collect(),
+            missing: compare::MAIN.into_iter().filter(|name| compare::find(inputs, name).is_none()).collect(),
             warnings: compare::warnings(&evaluations),
             interval_note: format!(
                 "Brackets hold the {} interval of the mean: {} bootstrap resamples of the subjects, seed {}.",
@@ -250,7 +249,9 @@ fn figure(rows: &[RowKey], evaluations: &[&EvaluationInput]) -> DotFigure {
         RowKey::Mean => "mean".to_owned(),
     };
     let names: Vec<String> = rows.iter().map(label).collect();
-    let conditions: Vec<String> = evaluations.iter().map(|e| format!("trained on {}", e.condition)).collect();
+    let conditions = evaluations.iter().enumerate().map(|(index, evaluation)| {
+        (compare::style(index, &evaluation.condition), format!("trained on {}", evaluation.condition))
+    });
     let mut estimates = Vec::new();
     for (row, key) in rows.iter().enumerate() {
         for (condition, evaluation) in evaluations.iter().enumerate() {
@@ -259,7 +260,7 @@ fn figure(rows: &[RowKey], evaluations: &[&EvaluationInput]) -> DotFigure {
             estimates.extend(value.and_then(|value| Estimate::new(row, condition, &what, value)));
         }
     }
-    DotFigure::new("Dice with intervals", &names, &conditions, &estimates)
+    DotFigure::new("Dice with intervals", &names, conditions.collect(), &estimates)
 }
 
 fn counts(rows: &[RowKey], evaluations: &[&EvaluationInput]) -> Vec<CountRow> {

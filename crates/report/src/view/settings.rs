@@ -114,10 +114,7 @@ fn run_facts(run: &RunRecord) -> Vec<Pair> {
             ),
         ),
         pair("channels", run.channels.join(", ")),
-        pair(
-            "classes",
-            run.labels.class_names().join(", "),
-        ),
+        pair("classes", run.labels.class_names().join(", ")),
     ];
     facts.extend(run.inputs.iter().map(|source| input("learns from", source)));
     facts

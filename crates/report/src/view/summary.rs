@@ -7,7 +7,7 @@ use super::compare;
 use super::training::source;
 use crate::conditions;
 use crate::format;
-use crate::inputs::ReportInputs;
+use crate::inputs::{ReportInputs, StoreInput};
 
 /// A number with what it counts.
 #[derive(Clone, Debug)]
@@ -93,29 +93,37 @@ fn facts(inputs: &ReportInputs) -> Vec<Fact> {
 }
 
 fn sentences(inputs: &ReportInputs) -> Vec<String> {
-    let mut sentences = vec![
-        "This report describes a set of computer-made MR images, each with its annotation, and how useful they \
-         are for teaching a network to find the annotated structures in images of real subjects."
-            .to_owned(),
-    ];
-    if let Some(synthetic) = &inputs.synthetic
-        && let Origin::Sampled(sampling) = &synthetic.manifest.origin
-    {
-        sentences.push(format!(
-            "The set holds {} of {} x {} pixels with {}, drawn from {}.",
-            format::counted(synthetic.manifest.slices, "synthetic image"),
-            synthetic.manifest.height,
-            synthetic.manifest.width,
-            listed(&synthetic.manifest.channels),
-            generators(sampling),
-        ));
-    }
+    let purpose = match &inputs.synthetic {
+        Some(_) => {
+            "This report describes a set of computer-made MR images, each with its annotation, and how useful \
+             they are for teaching a network to find the annotated structures in images of real subjects."
+        }
+        None => {
+            "This report has no set of synthetic images to describe yet; it shows the steps taken so far."
+        }
+    };
+    let mut sentences = vec![purpose.to_owned()];
+    sentences.extend(inputs.synthetic.as_ref().and_then(set));
     sentences.extend(comparison(inputs));
     sentences
 }
 
 fn learnt_and_tested(record: &EvaluationRecord) -> bool {
     compare::learnt_and_tested(record).is_some()
+}
+
+/// What the synthetic set is.
+fn set(synthetic: &StoreInput) -> Option<String> {
+    let manifest = &synthetic.manifest;
+    let Origin::Sampled(sampling) = &manifest.origin else { return None };
+    Some(format!(
+        "The set holds {} of {} x {} pixels with {}, drawn from {}.",
+        format::counted(manifest.slices, "synthetic image"),
+        manifest.height,
+        manifest.width,
+        listed(&manifest.channels),
+        generators(sampling),
+    ))
 }
 
 /// The result in words, with the numbers that the words rest on elsewhere on the page.

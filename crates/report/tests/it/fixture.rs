@@ -134,11 +134,11 @@ fn generator_run() -> RunInput {
     let ticks = (0..2500usize).map(|i| {
         let t = i as f64 / 2500.0;
         let values = [
-            ("loss/generator", if i == 700 { f64::NAN } else { 0.7 + 1.1 * t + 0.5 * noise(i) }),
-            ("loss/discriminator", 1.39 - 0.5 * t + 0.3 * noise(i + 9999)),
-            ("penalty/r1", 0.004 + 6.0 * (-9.0 * t).exp() * (0.4 + noise(i + 77))),
-            ("penalty/path", 0.03 * (1.0 + noise(i + 31)) * (1.0 - 0.8 * t)),
-            ("ada/p", (0.6 * t - 0.05 + 0.01 * noise(i)).max(0.0)),
+            ("loss_generator", if i == 700 { f64::NAN } else { 0.7 + 1.1 * t + 0.5 * noise(i) }),
+            ("loss_discriminator", 1.39 - 0.5 * t + 0.3 * noise(i + 9999)),
+            ("r1_penalty", 0.004 + 6.0 * (-9.0 * t).exp() * (0.4 + noise(i + 77))),
+            ("path_length_penalty", 0.03 * (1.0 + noise(i + 31)) * (1.0 - 0.8 * t)),
+            ("augment_strength", (0.6 * t - 0.05 + 0.01 * noise(i)).max(0.0)),
             ("images_per_second", if i % 400 == 399 { 31.0 } else { 58.0 + 4.0 * noise(i + 5) }),
         ];
         tick((i as u64 + 1) * 800, &values)

@@ -35,7 +35,7 @@ fn what_steps_write_is_what_the_report_reads() {
     let generator = RunInput::load(&run).unwrap();
     assert_eq!(generator.record, study.runs[0].record);
     assert_eq!(generator.ticks.len(), study.runs[0].ticks.len());
-    assert!(generator.ticks[700].values["loss/generator"].is_nan());
+    assert!(generator.ticks[700].values["loss_generator"].is_nan());
     assert_eq!(generator.samples.as_deref(), Some(&newest[..]));
 
     let eval = folder.path().join("eval.json");
