@@ -12,7 +12,8 @@ cargo xtask VERB
                                (--cuda: the CUDA libraries as well, about 2.5 GB to download)
   check                        format, lints, dependency table, house rules, documentation
   test [FILTER]                every test that CI runs
-  demo [--quick] [--dir DIR]   the whole chain on a phantom cohort; ends by naming a report (default DIR: demo)
+  demo [--quick] [--dir DIR]   the whole chain on a phantom cohort; ends by naming a report
+                               (default DIR: demo, demo-quick)
   bench [FILTER] [--python PYTHON] [--rounds N]
                                timings as JSON lines; with --python, beside the peers in tools/bench
 
@@ -76,7 +77,9 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Verb, Fai
         "libtorch" => Ok(Verb::Libtorch { cuda: flags.cuda }),
         "check" => Ok(Verb::Check),
         "test" => Ok(Verb::Test { filter }),
-        "demo" => Ok(Verb::Demo { quick: flags.quick, dir: flags.dir.unwrap_or_else(|| "demo".into()) }),
+        "demo" => {
+            Ok(Verb::Demo { quick: flags.quick, dir: flags.dir.unwrap_or_else(|| demo_folder(flags.quick)) })
+        }
         "bench" => Ok(Verb::Bench(BenchOptions {
             filter,
             python: flags.python,
@@ -93,6 +96,11 @@ struct Flags {
     dir: Option<PathBuf>,
     python: Option<PathBuf>,
     rounds: Option<usize>,
+}
+
+/// A demo refuses to go on in the folder of one of another size, so each size has its own.
+fn demo_folder(quick: bool) -> PathBuf {
+    if quick { "demo-quick".into() } else { "demo".into() }
 }
 
 fn rounds_from(text: &str) -> Result<usize, Failure> {
@@ -117,6 +125,8 @@ mod tests {
         assert_eq!(parsed("libtorch --cuda").unwrap(), Verb::Libtorch { cuda: true });
         assert_eq!(parsed("test nifti").unwrap(), Verb::Test { filter: Some("nifti".into()) });
         assert_eq!(parsed("demo --quick --dir out").unwrap(), Verb::Demo { quick: true, dir: "out".into() });
+        assert_ne!(parsed("demo").unwrap(), parsed("demo --dir demo-quick").unwrap());
+        assert_eq!(parsed("demo --quick").unwrap(), Verb::Demo { quick: true, dir: "demo-quick".into() });
         let bench = BenchOptions { filter: Some("unet".into()), python: Some("py".into()), rounds: 3 };
         assert_eq!(parsed("bench unet --python py --rounds 3").unwrap(), Verb::Bench(bench));
     }
