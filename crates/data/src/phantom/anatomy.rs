@@ -139,7 +139,7 @@ impl Anatomy {
         let edge = |distance: f64| 1.0 - step(distance, softness);
         let outside = edge(pial - self.sulcus_mm);
         let cortex = edge(pial - self.sulcus_mm - CORTEX_MM);
-        let grey_share = 0.13 * (1.0 + self.texture.at(p)).clamp(0.0, 2.0);
+        let grey_share = 0.2 * (1.0 + self.texture.at(p)).clamp(0.0, 2.0);
         let white = 1.0 - cortex;
         let mut shares = Shares {
             csf: outside,
@@ -160,7 +160,7 @@ impl Anatomy {
         let level = CEREBRUM.level(p).max(0.05);
         let surface =
             std::array::from_fn(|axis| CEREBRUM.centre[axis] + (p[axis] - CEREBRUM.centre[axis]) / level);
-        let bottom = 15.0 + 5.0 * self.depth.at(surface);
+        let bottom = 19.0 + 5.0 * self.depth.at(surface);
         if depth > bottom + 2.0 * CORTEX_MM + 2.0 {
             return f64::INFINITY;
         }

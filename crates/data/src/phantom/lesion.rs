@@ -4,8 +4,8 @@ use synthmr_core::random::Draw;
 
 use super::noise::{Field, Point, minus, norm, step};
 
-/// Distance that a tumour keeps from the edge of the brain, mm.
-const MARGIN_MM: f64 = 3.0;
+/// Distance that a tumour keeps from the edge of the brain, in half edge widths: more than a voxel's diagonal.
+const MARGIN: f64 = 3.6;
 
 /// One tumour.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Lesion {
         if radius > 1.5 * self.oedema_mm {
             return LesionShares::default();
         }
-        let inside = step(depth_mm - MARGIN_MM, 1.0);
+        let inside = step(depth_mm - MARGIN * softness, 1.0);
         let bump = self.shape.at(p);
         let core_edge = radius - self.radius_mm - 2.6 * bump;
         let core = inside * (1.0 - step(core_edge, softness));

@@ -13,19 +13,19 @@ use crate::nifti::Volume;
 const BOX_MM: [f64; 3] = [240.0, 240.0, 155.0];
 
 /// Standard deviation of the displacement between two people along each axis, mm.
-const DEFORMATION_MM: f64 = 0.7;
+const DEFORMATION_MM: f64 = 0.4;
 
 /// How far the phases of the folding field differ between people, radians.
-const FOLD_RADIANS: f64 = 0.2;
+const FOLD_RADIANS: f64 = 0.1;
 
 /// Every how many subjects one has a tumour without enhancement.
 const WITHOUT_ENHANCEMENT_EVERY: u64 = 5;
 
 /// Strongest brightening or darkening of the bias field, as a share (two standard deviations).
-const BIAS_SHARE: f64 = 0.12;
+const BIAS_SHARE: f64 = 0.07;
 
 /// Standard deviation of the noise, as a share of white matter's signal in the same contrast.
-const NOISE_SHARE: [f64; 2] = [0.015, 0.03];
+const NOISE_SHARE: [f64; 2] = [0.012, 0.025];
 
 /// Half the width that a scanner gives to an edge, mm.
 const SCANNER_BLUR_MM: f64 = 0.4;

@@ -116,7 +116,7 @@ mod tests {
             assert!(of(t1ce, Vessel) > 1.3 * of(t1ce, White) && of(t1, Vessel) < of(t1, Cortex));
             assert!(of(t2, Csf) > of(t2, Oedema) && of(t2, Oedema) > of(t2, Cortex));
             assert!(of(t2, Cortex) > of(t2, White));
-            assert!(of(flair, Oedema) > 1.3 * of(flair, Cortex) && of(flair, Csf) < 0.5 * of(flair, White));
+            assert!(of(flair, Oedema) > 1.2 * of(flair, Cortex) && of(flair, Csf) < 0.5 * of(flair, White));
             assert!(of(flair, Solid) > of(flair, Cortex));
         }
     }
