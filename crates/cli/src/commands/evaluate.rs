@@ -1,0 +1,266 @@
+//! `synthmr evaluate`: a segmenter on held-out subjects.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use synthmr_core::records::{
+    EvaluationRecord, EvaluationSettings, InputRecord, Interval, MetricSummary, MetricValues, Origin, SCHEMA,
+    SubjectRecord, SubjectResult, Tool,
+};
+use synthmr_core::{Digest, LabelScheme, Split, files};
+use synthmr_data::store::StoreSelection;
+use synthmr_metrics::{EMPTY_RULE, Hd95Convention, MetricsError, evaluate_subject, summarise};
+use synthmr_train::Outcome;
+use synthmr_train::segmentation::{Segmenter, SubjectPrediction, predict_store};
+
+use super::name_of;
+use crate::arguments::Common;
+use crate::console;
+use crate::engine::EngineOptions;
+use crate::failure::{Code, Failure};
+use crate::watch::Terminal;
+
+/// Bootstrap resamples: the ends of a 95 % interval move by less than a tenth of its width beyond this.
+const RESAMPLES: usize = 10_000;
+/// Level of the intervals.
+const LEVEL: f64 = 0.95;
+
+/// Test a segmenter on held-out subjects.
+///
+/// Writes the record as JSON, and every subject's values as CSV beside it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Evaluate {
+    /// Run of a segmenter.
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Store of the cohort.
+    #[arg(long, value_name = "STORE[:part]")]
+    data: StoreSelection,
+    /// Part to test on [default: test].
+    #[arg(long, value_name = "PART")]
+    split: Option<Split>,
+    /// JSON file that is written; the CSV file has the same name.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Seed of the bootstrap.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    engine: EngineOptions,
+}
+
+impl Evaluate {
+    /// Predicts, scores, writes and prints.
+    pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
+        let split = self.part()?;
+        let engine = self.engine.set_up(common)?;
+        let segmenter = Segmenter::load(&self.run, engine.device)?;
+        segmenter.notes().iter().for_each(|note| console::note(&format!("note: {note}")));
+        let selection = StoreSelection { path: self.data.path.clone(), split: Some(split) };
+        let (store, indices) = selection.open()?;
+        let manifest = store.manifest();
+        let split_digest = self.split_digest(&manifest.origin)?;
+        let scheme = &manifest.labels;
+
+        let mut watch = Terminal::new("slices")?;
+        let mut scored: Vec<Result<SubjectResult, MetricsError>> = Vec::new();
+        let outcome = predict_store(&segmenter, &store, &indices, &mut watch, &mut |prediction| {
+            scored.extend(score(&prediction, scheme));
+        })?;
+        watch.finish();
+        if outcome == Outcome::Interrupted {
+            let words = "interrupted; nothing was written\nhint: run the same command again";
+            return Err(Failure::in_words(Code::Interrupted, words));
+        }
+        let subjects: Vec<SubjectResult> = scored.into_iter().collect::<Result<_, _>>()?;
+        let settings = EvaluationSettings {
+            empty_rule: EMPTY_RULE.to_owned(),
+            hd95_rule: Hd95Convention::Medpy.rule().to_owned(),
+            resamples: RESAMPLES,
+            seed: self.seed,
+            level: LEVEL,
+        };
+        let summaries = summarise(&subjects, scheme, &settings)?;
+        let record = EvaluationRecord {
+            schema: SCHEMA,
+            tool: Tool::this(),
+            model: InputRecord {
+                name: name_of(&self.run),
+                digest: segmenter.digest().clone(),
+                split: String::new(),
+                images: segmenter.record().inputs.iter().map(|input| input.images).sum(),
+            },
+            trained_on: segmenter.record().inputs.clone(),
+            data: InputRecord {
+                name: name_of(&self.data.path),
+                digest: store.digest().clone(),
+                split: split.to_string(),
+                images: indices.len(),
+            },
+            split_digest,
+            settings,
+            classes: summaries.classes,
+            regions: summaries.regions,
+            mean: summaries.mean,
+            subjects,
+        };
+        files::write_json(&self.out, &record)?;
+        files::write(&self.out.with_extension("csv"), csv(&record).as_bytes())?;
+        if common.json { console::json(&record) } else { self.print(&record, scheme) }
+    }
+
+    /// The part may be given with the store, by `--split`, or twice if it is the same.
+    fn part(&self) -> Result<Split, Failure> {
+        match (self.data.split, self.split) {
+            (Some(with_store), Some(by_flag)) if with_store != by_flag => Err(Failure::in_words(
+                Code::Usage,
+                &format!("--data names the part {with_store}, --split {by_flag}\nhint: give one of them"),
+            )),
+            (with_store, by_flag) => Ok(with_store.or(by_flag).unwrap_or(Split::Test)),
+        }
+    }
+
+    fn split_digest(&self, origin: &Origin) -> Result<Digest, Failure> {
+        match origin {
+            Origin::Cohort { split, .. } => Ok(split.digest.clone()),
+            Origin::Sampled(_) => Err(Failure::in_words(
+                Code::Usage,
+                &format!(
+                    "{}: expected a cohort's store, found a synthetic set\n\
+                     hint: segmenters are tested on real subjects that were held out",
+                    self.data.path.display()
+                ),
+            )),
+        }
+    }
+
+    fn print(&self, record: &EvaluationRecord, scheme: &LabelScheme) -> Result<(), Failure> {
+        let row = |name: &str, summary: &MetricSummary| {
+            vec![
+                name.to_owned(),
+                interval(&summary.dice, 3),
+                interval(&summary.precision, 3),
+                interval(&summary.recall, 3),
+                interval(&summary.hd95, 1),
+                interval(&summary.assd, 1),
+            ]
+        };
+        let mut rows = Vec::new();
+        for (_, class) in scheme.foreground() {
+            rows.extend(record.classes.get(&class.name).map(|summary| row(&class.name, summary)));
+        }
+        for region in &scheme.regions {
+            let name = format!("region {}", region.name);
+            rows.extend(record.regions.get(&region.name).map(|summary| row(&name, summary)));
+        }
+        rows.push(row("mean of classes", &record.mean));
+        let heading = ["", "Dice", "precision", "recall", "HD95 mm", "ASSD mm"];
+        console::result(&console::table(&heading, &rows));
+        console::result(&format!(
+            "{}: {} subjects, means with {:.0} % bootstrap intervals over them",
+            self.out.display(),
+            record.subjects.len(),
+            100.0 * record.settings.level
+        ));
+        Ok(())
+    }
+}
+
+/// One subject's values; none for a synthetic image. Slices that the recipe left out lie between kept ones at
+/// their distance, empty in truth and prediction.
+fn score(
+    prediction: &SubjectPrediction,
+    scheme: &LabelScheme,
+) -> Option<Result<SubjectResult, MetricsError>> {
+    let subject = prediction.subject.as_ref()?;
+    let SubjectRecord { pseudonym, spacing_mm: [rows, columns, between], .. } = subject;
+    let (first, last) = (*prediction.slices.first()?, *prediction.slices.last()?);
+    let depth = last.abs_diff(first) as usize + 1;
+    let plane = prediction.height * prediction.width;
+    let volume = |kept: &[u8]| {
+        let mut volume = vec![0u8; depth * plane];
+        for (slice, map) in prediction.slices.iter().zip(kept.chunks_exact(plane)) {
+            let start = slice.abs_diff(first) as usize * plane;
+            volume[start..start + plane].copy_from_slice(map);
+        }
+        volume
+    };
+    let shape = [depth, prediction.height, prediction.width];
+    let (truth, predicted) = (volume(&prediction.truth), volume(&prediction.prediction));
+    let scored = evaluate_subject(&truth, &predicted, shape, [*between, *rows, *columns], scheme);
+    Some(scored.map(|(classes, regions)| SubjectResult {
+        subject: pseudonym.clone(),
+        slices: prediction.slices.len(),
+        classes,
+        regions,
+    }))
+}
+
+/// `0.812 [0.770, 0.851]`, or a dash when no subject has a value.
+fn interval(interval: &Interval, digits: usize) -> String {
+    match (interval.mean, interval.low, interval.high) {
+        (Some(mean), Some(low), Some(high)) => format!("{mean:.digits$} [{low:.digits$}, {high:.digits$}]"),
+        _ => "-".to_owned(),
+    }
+}
+
+/// A line for each subject and class or region; undefined values are empty.
+fn csv(record: &EvaluationRecord) -> String {
+    let mut out = String::from(
+        "subject,slices,kind,name,dice,precision,recall,hd_mm,hd95_mm,assd_mm,truth_voxels,prediction_voxels\n",
+    );
+    for SubjectResult { subject, slices, classes, regions } in &record.subjects {
+        let of_classes = classes.iter().map(|entry| ("class", entry));
+        for (kind, (name, values)) in of_classes.chain(regions.iter().map(|entry| ("region", entry))) {
+            let MetricValues { dice, precision, recall, hd, hd95, assd, .. } = *values;
+            let _ = write!(out, "{subject},{slices},{kind},{}", csv_field(name));
+            for value in [dice, precision, recall, hd, hd95, assd] {
+                let _ = write!(out, ",{}", value.map_or_else(String::new, |value| value.to_string()));
+            }
+            let _ = writeln!(out, ",{},{}", values.truth_voxels, values.prediction_voxels);
+        }
+    }
+    out
+}
+
+/// A name from a cohort's description may hold anything; RFC 4180 quotes it.
+fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_that_were_left_out_keep_their_place() {
+        let subject = SubjectRecord {
+            pseudonym: Digest::of(b"a"),
+            split: Split::Test,
+            slices: 2,
+            spacing_mm: [1.0, 1.0, 2.0],
+        };
+        // The tumour is in slice 3, the prediction in slice 5: 2 slices of 2 mm apart.
+        let prediction = SubjectPrediction {
+            subject: Some(subject),
+            slices: vec![3, 5],
+            height: 1,
+            width: 2,
+            truth: vec![1, 1, 0, 0],
+            prediction: vec![0, 0, 1, 1],
+        };
+        let result = score(&prediction, &LabelScheme::brats()).unwrap().unwrap();
+        assert_eq!(result.classes["NCR"].hd, Some(4.0));
+        assert_eq!((result.classes["NCR"].dice, result.slices), (Some(0.0), 2));
+    }
+
+    #[test]
+    fn names_are_quoted_where_csv_needs_it() {
+        assert_eq!(csv_field("NCR"), "NCR");
+        assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
+    }
+}

@@ -1,0 +1,39 @@
+//! One file a verb: arguments in, calls into the libraries, results out.
+
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod evaluate;
+pub(crate) mod import;
+pub(crate) mod phantom;
+pub(crate) mod report;
+pub(crate) mod sample;
+pub(crate) mod train;
+
+use std::path::Path;
+
+use crate::arguments::{Arguments, Verb};
+use crate::failure::Failure;
+
+/// Runs one command.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { common, verb } = arguments;
+    match verb {
+        Verb::Doctor(doctor) => doctor.run(common),
+        Verb::Check(check) => check.run(common),
+        Verb::Phantom(phantom) => phantom.run(common),
+        Verb::Import(import) => import.run(common),
+        Verb::Train(train) => train.run(common),
+        Verb::Sample(sample) => sample.run(common),
+        Verb::Evaluate(evaluate) => evaluate.run(common),
+        Verb::Report(report) => report.run(),
+        Verb::Demo(demo) => demo.run(common),
+    }
+}
+
+/// The last component of a path: records never say where things lie.
+fn name_of(path: &Path) -> String {
+    let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = path.file_name().or_else(|| resolved.file_name());
+    name.map_or_else(|| "unnamed".to_owned(), |name| name.to_string_lossy().into_owned())
+}

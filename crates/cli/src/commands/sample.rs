@@ -1,0 +1,90 @@
+//! `synthmr sample`: a synthetic set from a generator.
+
+use std::path::PathBuf;
+
+use synthmr_core::records::SamplingRecord;
+use synthmr_train::Outcome;
+use synthmr_train::sampling::{SampleOptions, Sampler};
+
+use crate::arguments::Common;
+use crate::console;
+use crate::engine::EngineOptions;
+use crate::failure::{Code, Failure};
+use crate::watch::Terminal;
+
+/// Draw synthetic images with their annotation from a generator.
+///
+/// Image i is the same however many are drawn: a large set can be made in parts, with --first.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sample {
+    /// Run of a generator.
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Number of images.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    count: u64,
+    /// Seed of the latents.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Store that is made.
+    #[arg(long, value_name = "STORE")]
+    out: PathBuf,
+    /// Truncation of the latents: 1 draws from the whole distribution, 0 only its mean.
+    #[arg(long, value_name = "PSI", default_value_t = 1.0, value_parser = truncation)]
+    truncation: f64,
+    /// Number of the first image.
+    #[arg(long, value_name = "I", default_value_t = 0)]
+    first: u64,
+    #[command(flatten)]
+    engine: EngineOptions,
+}
+
+fn truncation(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(psi) if (0.0..=2.0).contains(&psi) => Ok(psi),
+        _ => Err("expected a number from 0 to 2".to_owned()),
+    }
+}
+
+impl Sample {
+    /// Draws the images.
+    pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
+        let engine = self.engine.set_up(common)?;
+        let sampler = Sampler::load(&self.run, engine.device)?;
+        sampler.notes.iter().for_each(|note| console::note(&format!("note: {note}")));
+        let options = SampleOptions {
+            count: self.count,
+            first: self.first,
+            seed: self.seed,
+            truncation: self.truncation,
+        };
+        let mut watch = Terminal::new("images")?;
+        let (outcome, record) = sampler.sample(options, &self.out, &mut watch)?;
+        watch.finish();
+        if outcome == Outcome::Interrupted {
+            let words = format!(
+                "{}: interrupted; nothing was written\nhint: run the same command again",
+                self.out.display()
+            );
+            return Err(Failure::in_words(Code::Interrupted, &words));
+        }
+        if common.json { console::json(&record) } else { self.print(&record) }
+    }
+
+    fn print(&self, record: &SamplingRecord) -> Result<(), Failure> {
+        let quality = &record.label_quality;
+        let shares: Vec<String> = quality
+            .class_share
+            .iter()
+            .map(|(name, share)| format!("{name} {:.2} %", 100.0 * share))
+            .collect();
+        console::result(&format!("pixels: {}", shares.join(", ")));
+        console::result(&format!(
+            "annotation: {:.2} % of the pixels unclean, {:.1} % of the images without any class",
+            100.0 * quality.unclean_share,
+            100.0 * quality.empty_share
+        ));
+        console::result(&format!("{}: {} synthetic images", self.out.display(), self.count));
+        Ok(())
+    }
+}

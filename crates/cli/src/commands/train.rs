@@ -1,0 +1,173 @@
+//! `synthmr train`: generators and segmenters.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use synthmr_core::files;
+use synthmr_data::store::StoreSelection;
+use synthmr_train::config::{Preset, resolve};
+use synthmr_train::gan::{self, GeneratorConfig, GeneratorJob};
+use synthmr_train::run::RUN_FILE;
+use synthmr_train::segmentation::{self, SegmenterConfig, SegmenterJob, Source};
+use synthmr_train::{Outcome, TrainError, Watch};
+
+use super::name_of;
+use crate::arguments::Common;
+use crate::console;
+use crate::engine::{EngineOptions, PrecisionOptions};
+use crate::estimate::Estimate;
+use crate::failure::{Code, Failure};
+use crate::watch::Terminal;
+
+/// Train a network; run again, an interrupted training continues.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Train {
+    /// Train a generator of images with their annotation.
+    Generator(Generator),
+    /// Train a segmentation network.
+    Segmenter(Segmenter),
+}
+
+/// Train a generator of images with their annotation.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Generator {
+    /// Store to learn from, its part `train` unless another is named.
+    #[arg(long, value_name = "STORE[:part]")]
+    data: StoreSelection,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Train a segmentation network.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Segmenter {
+    /// Store to learn from, with its share of every batch; several may be given. Their parts `val` choose
+    /// the network that is kept.
+    #[arg(long = "train", value_name = "STORE[*weight]", required = true)]
+    sources: Vec<Source>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What both trainings are told.
+#[derive(Debug, clap::Args)]
+struct Settings {
+    /// Run folder that is made, or continued.
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// Configuration to begin with.
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// TOML file with values that replace the preset's, or with all of them.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A value that replaces the preset's and the file's; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Length of the training in thousands of images; short for --set kimg=K.
+    #[arg(long, value_name = "K")]
+    kimg: Option<f64>,
+    /// Print the configuration and what it costs, and stop.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    engine: EngineOptions,
+    #[command(flatten)]
+    precision: PrecisionOptions,
+}
+
+impl Train {
+    /// Trains until done, or until a signal.
+    pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
+        match self {
+            Self::Generator(generator) => generator.run(common),
+            Self::Segmenter(segmenter) => segmenter.run(common),
+        }
+    }
+}
+
+impl Generator {
+    fn run(&self, common: Common) -> Result<(), Failure> {
+        let config: GeneratorConfig = self.settings.resolve(gan::PRESETS)?;
+        config.validate()?;
+        let (store, _) = self.data.open()?;
+        let engine = self.settings.engine.set_up(common)?;
+        let (precision, record) = engine.with(&self.settings.precision);
+        let job = GeneratorJob {
+            config: &config,
+            store: &store,
+            store_name: &name_of(&self.data.path),
+            split: self.data.split,
+            device: engine.device,
+            precision,
+            engine: record,
+        };
+        self.settings.train(&config, |folder, watch| gan::train(&job, folder, watch))
+    }
+}
+
+impl Segmenter {
+    fn run(&self, common: Common) -> Result<(), Failure> {
+        let config: SegmenterConfig = self.settings.resolve(segmentation::PRESETS)?;
+        config.validate()?;
+        let engine = self.settings.engine.set_up(common)?;
+        let (precision, record) = engine.with(&self.settings.precision);
+        let job = SegmenterJob {
+            config: &config,
+            sources: &self.sources,
+            device: engine.device,
+            precision,
+            engine: record,
+        };
+        self.settings.train(&config, |folder, watch| segmentation::train(&job, folder, watch))
+    }
+}
+
+impl Settings {
+    fn resolve<C: Serialize + DeserializeOwned>(&self, presets: &[Preset]) -> Result<C, Failure> {
+        let text = self.config.as_ref().map(|path| files::read_text(path)).transpose()?;
+        let file = self.config.as_deref().zip(text.as_deref());
+        let mut sets = self.set.clone();
+        sets.extend(self.kimg.map(|kimg| format!("kimg={kimg}")));
+        Ok(resolve(presets, self.preset.as_deref(), file, &sets)?)
+    }
+
+    /// Resolve, print, save, then run: the configuration was resolved, `train` saves it.
+    fn train(
+        &self,
+        config: &impl Serialize,
+        train: impl Fn(&Path, &mut dyn Watch) -> Result<Outcome, TrainError>,
+    ) -> Result<(), Failure> {
+        let text = toml::to_string(config).map_err(|e| Failure::new(Code::Bug, &e))?;
+        let show = if self.dry_run { console::result } else { console::note };
+        show(text.trim_end());
+        let begins = !self.out.join(RUN_FILE).exists();
+        if begins || self.dry_run {
+            let estimate = Estimate::measure(&self.out, &train)?;
+            show(&format!("\n{}", commented(&estimate.lines(&self.out))));
+        }
+        if self.dry_run {
+            return Ok(());
+        }
+        let mut watch = Terminal::new("images")?;
+        let outcome = train(&self.out, &mut watch)?;
+        watch.finish();
+        match outcome {
+            Outcome::Finished => console::result(&format!("{}: trained", self.out.display())),
+            Outcome::Interrupted => {
+                let words = format!(
+                    "{}: interrupted; everything is saved\nhint: run the same command again to continue",
+                    self.out.display()
+                );
+                return Err(Failure::in_words(Code::Interrupted, &words));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As TOML comments, so that what `--dry-run` prints can be kept as a configuration file.
+fn commented(text: &str) -> String {
+    text.lines().map(|line| format!("# {line}")).collect::<Vec<_>>().join("\n")
+}
