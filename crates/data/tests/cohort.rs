@@ -354,7 +354,7 @@ mod n16 {
         use std::os::unix::fs::PermissionsExt;
         let folder = Folder::new(&["a"]);
         let path = folder.file("a", "_t1");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
         if fs::read(&path).is_ok() {
             println!("this user reads everything: left out");
             return;
