@@ -1,7 +1,5 @@
 //! The phantom cohort from outside: repeatable, extensible, as alike as people are, with tumours in the brain.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
-
 use std::fs;
 
 use synthmr_data::cohort;

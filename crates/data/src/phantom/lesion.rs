@@ -2,6 +2,7 @@
 
 use synthmr_core::random::Draw;
 
+use super::anatomy::Anatomy;
 use super::noise::{Field, Point, minus, norm, step};
 
 /// Distance that a tumour keeps from the edge of the brain, in half edge widths: more than a voxel's diagonal.
@@ -39,13 +40,20 @@ impl Lesion {
     /// Draws a tumour in a hemisphere; without enhancement its core is solid instead of necrotic.
     pub(super) fn draw(random: &mut impl Draw, enhancing: bool) -> Self {
         let side = if random.chance(0.5) { 1.0 } else { -1.0 };
-        let centre = [
-            side * random.uniform_in(22.0, 40.0),
-            random.uniform_in(-45.0, 52.0),
-            random.uniform_in(-2.0, 44.0),
-        ];
-        let radius_mm = random.uniform_in(15.0, 22.0);
-        let rim_mm = enhancing.then(|| random.uniform_in(5.0, 7.0));
+        let mut place = || {
+            [
+                side * random.uniform_in(22.0, 40.0),
+                random.uniform_in(-45.0, 52.0),
+                random.uniform_in(-2.0, 44.0),
+            ]
+        };
+        // A tumour has room on all sides. Almost every second place is deep enough, so this ends at once.
+        let mut centre = place();
+        while Anatomy::freedom(centre) < 1.0 {
+            centre = place();
+        }
+        let radius_mm = random.uniform_in(16.0, 22.0);
+        let rim_mm = enhancing.then(|| radius_mm * random.uniform_in(0.28, 0.37));
         Self {
             centre,
             radius_mm,

@@ -65,10 +65,10 @@ fn number(key: u32) -> f32 {
 fn histogram(voxels: &[f32], mask: &[u8], bin: impl Fn(u32) -> Option<usize>) -> Vec<u32> {
     let mut counts = vec![0u32; 1 << 16];
     for (&voxel, &inside) in voxels.iter().zip(mask) {
-        if inside != 0 {
-            if let Some(bin) = bin(key(voxel)) {
-                counts[bin] += 1;
-            }
+        if inside != 0
+            && let Some(bin) = bin(key(voxel))
+        {
+            counts[bin] += 1;
         }
     }
     counts
