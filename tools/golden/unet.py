@@ -91,7 +91,9 @@ def main():
             tensors[f"{padding}.gradient.{name}"] = parameter.grad
     folder = pathlib.Path(__file__).resolve().parents[2] / "crates/nets/tests/golden"
     metadata = {"script": "tools/golden/unet.py", "torch": torch.__version__}
-    save_file({k: v.float().contiguous() for k, v in tensors.items()}, folder / "unet.safetensors", metadata)
+    path = folder / "unet.safetensors"
+    save_file({k: v.float().contiguous() for k, v in tensors.items()}, path, metadata)
+    path.chmod(0o644)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
     while trainer.images_seen < total {
         if watch.should_stop() {
             if trainer.images_seen > saved_at {
-                run.save_checkpoint(&trainer.checkpoint())?;
+                trainer.save(&run)?;
             }
             return Ok(Outcome::Interrupted);
         }
@@ -99,7 +99,7 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
             run.tick(&Tick { images_seen: trainer.images_seen, values }, watch)?;
         }
         if saves || done {
-            run.save_checkpoint(&trainer.checkpoint())?;
+            trainer.save(&run)?;
             saved_at = trainer.images_seen;
         }
     }
@@ -255,6 +255,15 @@ impl<'a> Trainer<'a> {
             let copies = self.network.parameters.all();
             self.best = copies.map(|(name, value)| (name.to_owned(), value.detach().copy())).collect();
         }
+        Ok(())
+    }
+
+    /// Saves a checkpoint, unless the last step has ruined the weights: the one before stays the newest then.
+    fn save(&self, run: &Run) -> Result<(), TrainError> {
+        if self.network.parameters.flat().isfinite().all().int64_value(&[]) == 0 {
+            return Err(TrainError::NotFinite { what: "a weight".into(), images_seen: self.images_seen });
+        }
+        run.save_checkpoint(&self.checkpoint())?;
         Ok(())
     }
 

@@ -1,0 +1,5 @@
+//! Training from outside.
+
+mod segmentation;
+mod segmentation_losses;
+mod toy;

@@ -1,0 +1,271 @@
+//! The segmenter's training from outside: exact resume, what it reads, what it refuses, what it predicts.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use synthmr_core::records::EngineRecord;
+use synthmr_core::{Digest, Split};
+use synthmr_data::store::SliceStore;
+use synthmr_nets::engine::Precision;
+use synthmr_train::segmentation::{Segmenter, SegmenterConfig, SegmenterJob, Source, predict_store, train};
+use synthmr_train::{Outcome, TrainError};
+use tch::Device;
+
+use crate::toy::{SIDE, ToyWatch, cohort, synthetic};
+
+const ALL: [Split; 4] = [Split::Train, Split::Val, Split::Control, Split::Test];
+
+/// 24 steps of 4 images, through every stage of the background warm-up.
+fn config() -> SegmenterConfig {
+    toml::from_str(
+        r#"
+        resolution = 16
+        seed = 3
+        kimg = 0.096
+        batch = 4
+        tick_images = 12
+        checkpoint_images = 20
+        validation_images = 16
+        validation_slices = 10
+        network = { base_filters = 4, depth = 3, padding = "same" }
+        optimiser = { rate = 0.05, poly_power = 0.9, momentum = 0.9, weight_decay = 3e-5, gradient_norm = 12.0 }
+        loss = { dice_smooth = 1e-5, warmup_epoch_kimg = 0.016 }
+        "#,
+    )
+    .unwrap()
+}
+
+fn engine() -> EngineRecord {
+    EngineRecord { libtorch: "test".into(), device: "cpu".into(), precision: "f32".into(), threads: 1 }
+}
+
+fn run(
+    config: &SegmenterConfig,
+    sources: &[Source],
+    folder: &Path,
+    watch: &mut ToyWatch,
+) -> Result<Outcome, TrainError> {
+    let job =
+        SegmenterJob { config, sources, device: Device::Cpu, precision: Precision::F32, engine: engine() };
+    train(&job, folder, watch)
+}
+
+fn source(path: &Path) -> Source {
+    path.to_str().unwrap().parse().unwrap()
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A real and a synthetic store.
+    fn stores(&self) -> [Source; 2] {
+        let (real, drawn) = (self.path("real.store"), self.path("syn.store"));
+        cohort(&real, 1, 9, &ALL, ["T1", "T2"]);
+        synthetic(&drawn, 2, 40);
+        [source(&real), source(&drawn)]
+    }
+}
+
+/// Everything that a run leaves behind: the digest of its last checkpoint, which covers weights, optimiser, best
+/// network and counters, and the log without timings.
+fn remains(folder: &Path) -> (Digest, Vec<serde_json::Value>) {
+    let events = fs::read_to_string(folder.join("events.jsonl")).unwrap();
+    let without_timings = |line: &str| {
+        let mut tick: serde_json::Value = serde_json::from_str(line).unwrap();
+        tick["values"].as_object_mut().unwrap().remove("images_per_second");
+        tick
+    };
+    let segmenter = Segmenter::load(folder, Device::Cpu).unwrap();
+    (segmenter.digest().clone(), events.lines().map(without_timings).collect())
+}
+
+#[test]
+fn stopped_and_killed_runs_end_with_the_same_bits() {
+    let folder = Folder::new();
+    let sources = folder.stores();
+    let whole = folder.path("whole");
+    assert_eq!(run(&config(), &sources, &whole, &mut ToyWatch::default()).unwrap(), Outcome::Finished);
+    let expected = remains(&whole);
+    assert!(expected.1.len() >= 8);
+
+    // Asked to stop after every so many steps, which saves.
+    for steps in [1, 7, 23] {
+        let stopped = folder.path(&format!("stopped-{steps}"));
+        let mut runs = 0;
+        loop {
+            let mut watch = ToyWatch { stop_after: Some(steps), ..ToyWatch::default() };
+            runs += 1;
+            if run(&config(), &sources, &stopped, &mut watch).unwrap() == Outcome::Finished {
+                break;
+            }
+        }
+        assert_eq!(runs, 24u64.div_ceil(steps));
+        assert_eq!(remains(&stopped), expected, "stopped every {steps} steps");
+    }
+
+    // Killed between checkpoints, which come every 5 steps: what followed the last one is repeated.
+    let killed = folder.path("killed");
+    for steps in [3, 8, 6, 9, 7] {
+        let mut watch = ToyWatch { die_after: Some(steps), ..ToyWatch::default() };
+        let died = catch_unwind(AssertUnwindSafe(|| run(&config(), &sources, &killed, &mut watch)));
+        assert!(died.is_err(), "the run ended before step {steps}");
+    }
+    assert_eq!(run(&config(), &sources, &killed, &mut ToyWatch::default()).unwrap(), Outcome::Finished);
+    assert_eq!(remains(&killed), expected);
+
+    // A complete run is left alone; one with other settings is refused.
+    let mut watch = ToyWatch::default();
+    assert_eq!(run(&config(), &sources, &whole, &mut watch).unwrap(), Outcome::Finished);
+    assert!(watch.notes[0].contains("complete"), "{:?}", watch.notes);
+    let mut changed = config();
+    changed.optimiser.rate = 0.01;
+    let message = run(&changed, &sources, &whole, &mut ToyWatch::default()).unwrap_err().to_string();
+    assert!(message.contains("rate"), "{message}");
+}
+
+/// Writes 255, which is no class, over the labels of the slices of some parts: reading one is an error.
+fn poison(store: &Path, parts: &[Split]) {
+    let open = SliceStore::open(store).unwrap();
+    let shard = store.join("shard-00000.safetensors");
+    let mut bytes = fs::read(&shard).unwrap();
+    let labels = SafeTensors::deserialize(&bytes).unwrap().tensor("labels").unwrap().data().as_ptr();
+    let start = labels as usize - bytes.as_ptr() as usize;
+    for &part in parts {
+        for index in open.indices(part) {
+            let slice = start + index as usize * SIDE * SIDE;
+            bytes[slice..slice + SIDE * SIDE].fill(255);
+        }
+    }
+    drop(open);
+    fs::write(&shard, bytes).unwrap();
+}
+
+#[test]
+fn only_the_training_and_validation_parts_of_the_sources_are_read() {
+    let folder = Folder::new();
+    let sources = folder.stores();
+    let real = sources[0].selection.path.clone();
+    poison(&real, &[Split::Test, Split::Control]);
+    run(&config(), &sources, &folder.path("both"), &mut ToyWatch::default()).unwrap();
+
+    // With everything poisoned, a training on synthetic images alone does not notice.
+    poison(&real, &[Split::Train, Split::Val]);
+    let seg = folder.path("synthetic-only");
+    run(&config(), &sources[1..], &seg, &mut ToyWatch::default()).unwrap();
+    let record = fs::read_to_string(seg.join("run.json")).unwrap();
+    assert!(record.contains("syn.store") && !record.contains("real.store"), "{record}");
+    let message =
+        run(&config(), &sources, &folder.path("fails"), &mut ToyWatch::default()).unwrap_err().to_string();
+    assert!(message.contains("real.store") && message.contains("label"), "{message}");
+
+    // Validation alone reads the validation part.
+    let other = folder.path("other.store");
+    cohort(&other, 5, 9, &ALL, ["T1", "T2"]);
+    poison(&other, &[Split::Val]);
+    let mut watch = ToyWatch::default();
+    let message = run(&config(), &[source(&other)], &folder.path("val"), &mut watch).unwrap_err().to_string();
+    assert!(message.contains("other.store"), "{message}");
+}
+
+#[test]
+fn sources_that_do_not_fit_are_refused_by_name() {
+    let folder = Folder::new();
+    let [real, synthetic] = folder.stores();
+    let swapped = folder.path("swapped.store");
+    cohort(&swapped, 1, 9, &ALL, ["T2", "T1"]);
+    let refused = |config: &SegmenterConfig, sources: &[Source]| {
+        let seg = folder.path("refused");
+        let message = run(config, sources, &seg, &mut ToyWatch::default()).unwrap_err().to_string();
+        assert!(!seg.exists(), "a refused training leaves no folder");
+        message
+    };
+    let message = refused(&config(), &[real.clone(), source(&swapped)]);
+    assert!(
+        message.contains("channels of swapped.store: expected T1, T2 as in real.store, found T2, T1"),
+        "{message}"
+    );
+    let message = refused(&SegmenterConfig { resolution: 32, ..config() }, std::slice::from_ref(&real));
+    assert!(message.contains("resolution of real.store: expected 32x32, found 16x16"), "{message}");
+    for part in ["val", "test", "control"] {
+        let text = format!("{}:{part}", real.selection.path.display());
+        let message = refused(&config(), &[text.parse().unwrap()]);
+        assert!(message.contains("expected the part train") && message.contains(part), "{message}");
+    }
+    let light = Source { weight: 0.01, ..synthetic };
+    assert!(refused(&config(), &[real, light]).contains("share of syn.store"));
+    assert!(refused(&config(), &[]).contains("--train"));
+}
+
+#[test]
+fn without_a_validation_part_the_last_weights_are_used() {
+    let folder = Folder::new();
+    let store = folder.path("real.store");
+    cohort(&store, 1, 9, &[Split::Train, Split::Test], ["T1", "T2"]);
+    let mut watch = ToyWatch::default();
+    run(&config(), &[source(&store)], &folder.path("seg"), &mut watch).unwrap();
+    assert!(watch.notes.iter().any(|note| note.contains("real.store has no validation part")));
+    assert!(watch.ticks.iter().all(|tick| !tick.values.contains_key("val_dice")));
+    Segmenter::load(&folder.path("seg"), Device::Cpu).unwrap();
+}
+
+#[test]
+fn diverging_training_stops_and_keeps_the_last_good_checkpoint() {
+    let folder = Folder::new();
+    let sources = folder.stores();
+    let mut wild = config();
+    // Weight decay times rate is far above two: every step makes the weights larger.
+    (wild.optimiser.rate, wild.optimiser.weight_decay, wild.optimiser.poly_power) = (10.0, 0.99, 0.0);
+    (wild.kimg, wild.checkpoint_images) = (2.0, 4);
+    let seg = folder.path("wild");
+    let error = run(&wild, &sources, &seg, &mut ToyWatch::default()).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { images_seen: 1..2000, .. }), "{error}");
+    Segmenter::load(&seg, Device::Cpu).unwrap();
+}
+
+#[test]
+fn a_trained_network_segments_unseen_subjects_whatever_the_batch() {
+    let folder = Folder::new();
+    let store = folder.path("real.store");
+    cohort(&store, 1, 60, &ALL, ["T1", "T2"]);
+    let mut longer = config();
+    (longer.kimg, longer.batch, longer.network.base_filters) = (1.6, 16, 8);
+    (longer.tick_images, longer.checkpoint_images, longer.validation_images) = (400, 800, 400);
+    let seg = folder.path("seg");
+    let mut watch = ToyWatch::default();
+    run(&longer, &[source(&store)], &seg, &mut watch).unwrap();
+    let dice = watch.ticks.last().unwrap().values["val_dice"];
+    assert!(dice > 0.9, "discs are easy, yet Dice is {dice}");
+
+    let segmenter = Segmenter::load(&seg, Device::Cpu).unwrap();
+    let store = SliceStore::open(&store).unwrap();
+    let test = store.indices(Split::Test);
+    let mut found = Vec::new();
+    let outcome =
+        predict_store(&segmenter, &store, &test, &mut watch, &mut |subject| found.push(subject)).unwrap();
+    assert_eq!((outcome, found.len()), (Outcome::Finished, 1));
+    let subject = &found[0];
+    assert_eq!(subject.slices, (0..60).collect::<Vec<i32>>());
+    assert_eq!(subject.subject.as_ref().unwrap().split, Split::Test);
+    let pixels = SIDE * SIDE;
+    // Slices were written from the head down and are given from the feet up.
+    assert_eq!(subject.truth[..pixels], *store.label(*test.last().unwrap() as usize));
+    let agree = subject.truth.iter().zip(&subject.prediction).filter(|(t, p)| t == p).count();
+    assert!(agree as f64 > 0.97 * subject.truth.len() as f64);
+
+    let images: Vec<u8> = test.iter().rev().flat_map(|&i| store.image(i as usize)).copied().collect();
+    for batch in [1, 7, 32] {
+        let maps: Vec<u8> =
+            images.chunks(batch * 2 * pixels).flat_map(|part| segmenter.predict(part)).collect();
+        assert!(maps == subject.prediction, "in batches of {batch}");
+    }
+}
