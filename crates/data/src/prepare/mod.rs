@@ -290,8 +290,8 @@ fn classes_of(
         }
         others.iter().find(|(other, _)| *other == value).map(|(_, class)| *class)
     };
-    let known: Option<Vec<u8>> = annotation.voxels.iter().map(|&value| class_of(value)).collect();
-    known.ok_or_else(|| {
+    // A valid scheme has the value 0 in class 0, the background.
+    intensity::map_occupied(&annotation.voxels, |value| class_of(value).ok_or(())).map_err(|()| {
         let mut found: Vec<f32> =
             annotation.voxels.iter().copied().filter(|&value| class_of(value).is_none()).collect();
         found.sort_unstable_by(f32::total_cmp);
