@@ -20,7 +20,8 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<(), Fai
             "no real subjects in {REAL_DATA} nor in SYNTHMR_REAL_DATA: the tests that use them say so and skip"
         ),
     }
-    let profile = ["--release", "--workspace"];
+    // All failures of one run are worth more than the first one sooner.
+    let profile = ["--release", "--workspace", "--no-fail-fast"];
     if !has_nextest(workspace) {
         let mut tests = workspace.cargo();
         return run_command(with_libraries(tests.arg("test").args(profile).args(filter), engine.libraries()));
