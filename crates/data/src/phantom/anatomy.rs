@@ -22,6 +22,8 @@ const BASE_SLOPE: f64 = 0.12;
 const BOUNDS: Ellipsoid = Ellipsoid::new([0.0, 2.0, 2.0], [82.0, 102.0, 92.0]);
 const TEMPORAL: Ellipsoid = Ellipsoid::new([42.0, -4.0, -22.0], [23.0, 40.0, 21.0]);
 const CEREBELLUM: Ellipsoid = Ellipsoid::new([21.0, 48.0, -39.0], [30.0, 29.0, 25.0]);
+/// Fillet between the temporal lobes and the rest, mm.
+const LOBES_MM: f64 = 7.0;
 /// Where the hemispheres are joined: callosum, thalami, basal forebrain.
 const MIDLINE_CORE: Ellipsoid = Ellipsoid::new([0.0, 2.0, 2.0], [30.0, 34.0, 26.0]);
 const CAUDATE: Ellipsoid = Ellipsoid::new([15.0, -22.0, 9.0], [5.5, 12.0, 9.0]);
@@ -110,7 +112,7 @@ impl Anatomy {
         // Left and right differ in the field and in the deformation; the solids are mirrored.
         let m = [p[0].abs(), p[1], p[2]];
         let upper = meet(CEREBRUM.distance(p), BASE_MM - BASE_SLOPE * p[1] - p[2], 10.0);
-        let cerebrum = join(upper, TEMPORAL.distance(m), 7.0);
+        let cerebrum = join(upper, TEMPORAL.distance(m), LOBES_MM);
         let cerebellum = CEREBELLUM.distance(m);
         let stem = tube(p, [0.0, 12.0, -8.0], [0.0, 25.0, -75.0], [15.0, 10.0]);
         let hull = join(join(cerebrum, cerebellum, 9.0), stem, 9.0) - FLUID_MM;
@@ -135,7 +137,9 @@ impl Anatomy {
 
     /// Cortex, white matter, nuclei and ventricles; `depth` below the surface of the hemispheres, mm.
     fn cerebrum(&self, p: Point, m: Point, depth: f64, softness: f64) -> Shares {
-        let pial = self.sulcus_distance(p, depth).min(self.fissure_distance(m)).min(depth + self.sulcus_mm);
+        // Sulci cut in from the sides and the top. Measured from the base they would meet in the middle.
+        let sides = join(CEREBRUM.distance(p), TEMPORAL.distance(m), LOBES_MM);
+        let pial = self.sulcus_distance(p, -sides).min(self.fissure_distance(m)).min(depth + self.sulcus_mm);
         let edge = |distance: f64| 1.0 - step(distance, softness);
         let outside = edge(pial - self.sulcus_mm);
         let cortex = edge(pial - self.sulcus_mm - CORTEX_MM);
