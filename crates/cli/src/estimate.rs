@@ -30,9 +30,10 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
-    /// Runs the first steps of `train` beside `out`.
+    /// Runs the first steps of `train` beside `out`; stops early when `watch` wants to stop.
     pub(crate) fn measure(
         out: &Path,
+        watch: &dyn Watch,
         train: impl FnOnce(&Path, &mut dyn Watch) -> Result<Outcome, TrainError>,
     ) -> Result<Self, Failure> {
         // Never committed: the folder disappears when the writer is dropped.
@@ -40,7 +41,7 @@ impl Estimate {
         beside.push(".estimate");
         let scratch = FolderWriter::create(Path::new(&beside))?;
         let folder = scratch.path().join("run");
-        let mut probe = Probe { begun: Instant::now(), steps: Vec::new(), total: 0 };
+        let mut probe = Probe { watch, begun: Instant::now(), steps: Vec::new(), total: 0 };
         train(&folder, &mut probe)?;
         Ok(Self {
             seconds: probe.total_seconds(),
@@ -70,14 +71,15 @@ impl Estimate {
 }
 
 /// A watch that lets a few steps pass and measures them.
-struct Probe {
+struct Probe<'a> {
+    watch: &'a dyn Watch,
     begun: Instant,
     /// Seconds and images at the end of each step.
     steps: Vec<(f64, u64)>,
     total: u64,
 }
 
-impl Probe {
+impl Probe<'_> {
     fn total_seconds(&self) -> f64 {
         let Some(&(first_end, batch)) = self.steps.first() else { return 0.0 };
         let first = first_end;
@@ -90,13 +92,14 @@ impl Probe {
     }
 }
 
-impl Watch for Probe {
+impl Watch for Probe<'_> {
     fn seconds(&self) -> f64 {
         self.begun.elapsed().as_secs_f64()
     }
 
     fn should_stop(&self) -> bool {
-        !self.steps.is_empty() && (self.steps.len() >= STEPS || self.seconds() > SECONDS)
+        let enough = self.steps.len() >= STEPS || self.seconds() > SECONDS;
+        self.watch.should_stop() || (enough && !self.steps.is_empty())
     }
 
     fn progress(&mut self, images_done: u64, images_total: u64) {
@@ -117,12 +120,15 @@ fn largest_file(folder: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::Terminal;
 
     #[test]
     fn the_first_step_counts_less_than_the_others() {
         let steps = vec![(3.0, 8), (4.0, 16), (5.0, 24)];
-        let probe = Probe { begun: Instant::now(), steps, total: 800 };
+        let watch = Terminal::new("images").unwrap();
+        let mut probe = Probe { watch: &watch, begun: Instant::now(), steps, total: 800 };
         assert_eq!(probe.total_seconds(), 100.0 * (1.0 + 2.0 / 8.0));
-        assert!(Probe { begun: Instant::now(), steps: vec![], total: 0 }.total_seconds() == 0.0);
+        probe.steps.clear();
+        assert_eq!(probe.total_seconds(), 0.0);
     }
 }

@@ -162,8 +162,10 @@ impl Drop for Terminal {
 /// Four significant digits: enough for people, `events.jsonl` has all.
 fn short(value: f64) -> String {
     let magnitude = value.abs();
-    if magnitude == 0.0 || (1e-3..1e4).contains(&magnitude) {
-        let digits = (3 - magnitude.max(1e-3).log10().floor() as i32).clamp(0, 6) as usize;
+    if magnitude == 0.0 {
+        "0".to_owned()
+    } else if (1e-3..1e4).contains(&magnitude) {
+        let digits = (3 - magnitude.log10().floor() as i32).clamp(0, 6) as usize;
         format!("{value:.digits$}")
     } else {
         format!("{value:.2e}")
@@ -193,6 +195,6 @@ mod tests {
     #[test]
     fn values_have_four_digits() {
         let shown = [0.0, 0.123456, 12.3456, 1234.56, 1e-5, -2.5e7].map(short);
-        assert_eq!(shown, ["0.000", "0.1235", "12.35", "1235", "1.00e-5", "-2.50e7"]);
+        assert_eq!(shown, ["0", "0.1235", "12.35", "1235", "1.00e-5", "-2.50e7"]);
     }
 }

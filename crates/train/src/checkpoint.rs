@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -144,17 +144,23 @@ impl Checkpoint {
             infos.push((name.clone(), info));
         }
         let digest = digester.finish();
-        let metadata = HashMap::from([
-            ("format".to_owned(), FORMAT.to_owned()),
-            ("schema".to_owned(), SCHEMA.to_string()),
-            ("images_seen".to_owned(), self.images_seen.to_string()),
-            ("state".to_owned(), state),
-            ("config".to_owned(), config.to_string()),
-            ("digest".to_owned(), digest.to_string()),
-        ]);
+        // Written by hand: the format's own type keeps its metadata in no fixed order, and equal states are
+        // to be equal files.
+        let mut header = serde_json::Map::new();
+        let metadata = serde_json::json!({
+            "format": FORMAT,
+            "schema": SCHEMA.to_string(),
+            "images_seen": self.images_seen.to_string(),
+            "state": state,
+            "config": config.as_str(),
+            "digest": digest.as_str(),
+        });
+        header.insert("__metadata__".to_owned(), metadata);
         files::write_with(path, Access::Shared, |w| {
-            let metadata = Metadata::new(Some(metadata), infos).map_err(io::Error::other)?;
-            let mut header = serde_json::to_vec(&metadata)?;
+            for (name, info) in &infos {
+                header.insert(name.clone(), serde_json::to_value(info)?);
+            }
+            let mut header = serde_json::to_vec(&header)?;
             header.resize(header.len().next_multiple_of(8), b' ');
             w.write_all(&(header.len() as u64).to_le_bytes())?;
             w.write_all(&header)?;

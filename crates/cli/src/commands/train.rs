@@ -142,15 +142,15 @@ impl Settings {
         let text = toml::to_string(config).map_err(|e| Failure::new(Code::Bug, &e))?;
         let show = if self.dry_run { console::result } else { console::note };
         show(text.trim_end());
+        let mut watch = Terminal::new("images")?;
         let begins = !self.out.join(RUN_FILE).exists();
         if begins || self.dry_run {
-            let estimate = Estimate::measure(&self.out, &train)?;
+            let estimate = Estimate::measure(&self.out, &watch, &train)?;
             show(&format!("\n{}", commented(&estimate.lines(&self.out))));
         }
         if self.dry_run {
             return Ok(());
         }
-        let mut watch = Terminal::new("images")?;
         let outcome = train(&self.out, &mut watch)?;
         watch.finish();
         match outcome {

@@ -40,7 +40,9 @@ fn everything_comes_back_to_the_bit() {
         assert_eq!((tensor.kind(), tensor.size()), (expected.kind(), expected.size()), "{name}");
         assert_eq!(bytes_of(tensor), bytes_of(&expected), "{name}");
     }
+    let bytes = fs::read(&path).unwrap();
     assert_eq!(before.write(&path, &config()).unwrap(), digest);
+    assert_eq!(fs::read(&path).unwrap(), bytes, "equal states are equal files");
 }
 
 #[test]

@@ -1,0 +1,85 @@
+use std::fs;
+use std::path::Path;
+
+use synthmr_core::Digest;
+
+use crate::{TINY_GENERATOR, TINY_SEGMENTER, make_store, run};
+
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Digests of all files below a folder, without the lock and what differs by the clock.
+fn contents(folder: &Path) -> Vec<(String, Digest)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !name.starts_with('.') && !name.starts_with("events") {
+                files.push((name, Digest::of(&fs::read(&path).unwrap())));
+            }
+        }
+    }
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    files
+}
+
+#[test]
+fn the_commands_of_the_main_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    make_store(folder);
+    let (out, _) = run(folder, "check ph", 0);
+    assert!(out.contains("6 subjects, 30 volumes: 0 faults"), "{out}");
+
+    let generator = format!("train generator {TINY_GENERATOR} --data ph.store --kimg 0.032");
+    let (out, err) = run(folder, &format!("{generator} --out gen --dry-run"), 0);
+    assert!(out.contains("channel_max = 8") && out.contains("# time    about"), "{out}\n{err}");
+    assert!(!folder.join("gen").exists());
+    fs::write(folder.join("own.toml"), out).unwrap();
+    run(folder, "train generator --config own.toml --precision f32 --data ph.store:train --out gen", 0);
+    run(folder, &format!("{generator} --out again"), 0);
+    assert_eq!(contents(&folder.join("gen")), contents(&folder.join("again")));
+
+    run(folder, "sample gen --count 12 --seed 1 --out syn.store", 0);
+    let (text, _) = run(folder, "sample gen --count 5 --first 7 --seed 1 --out part.store --json", 0);
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(record["generators"][0]["images"], 5);
+    let images = |name: &str| {
+        let bytes = fs::read(folder.join(name).join("shard-00000.safetensors")).unwrap();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[8 + header..].to_vec()
+    };
+    // The first tensor with its 16 x 16 images of 4 channels: the part is the end of the whole.
+    let (whole, part) = (images("syn.store"), images("part.store"));
+    let image = 4 * 16 * 16;
+    let holds = |bytes: &[u8], piece: &[u8]| bytes.windows(piece.len()).any(|window| window == piece);
+    assert!(
+        (0..5).all(|_| holds(&whole, &part[..5 * image]) || holds(&whole, &part[part.len() - 5 * image..]))
+    );
+
+    let segmenter = format!("train segmenter {TINY_SEGMENTER} --kimg 0.032");
+    run(folder, &format!("{segmenter} --train ph.store*3 --train syn.store --out seg"), 0);
+    let (out, _) = run(folder, "evaluate seg --data ph.store --split test --out eval.json", 0);
+    assert!(out.contains("region WT") && out.contains("mean of classes"), "{out}");
+    let evaluation = json(&folder.join("eval.json"));
+    for section in ["NCR", "ED", "ET"].map(|name| &evaluation["classes"][name]) {
+        assert!(section["dice"].get("mean").is_some() && section["hd95"].get("high").is_some());
+    }
+    assert!(evaluation["regions"]["WT"]["dice"].get("low").is_some());
+    let subjects = evaluation["subjects"].as_array().unwrap().len();
+    assert!(evaluation["mean"]["dice"].get("mean").is_some() && subjects > 0);
+    let csv = fs::read_to_string(folder.join("eval.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 6 * subjects, "{csv}");
+    let (_, err) = run(folder, "evaluate seg --data syn.store:val --out e.json", 2);
+    assert!(err.contains("expected a cohort's store, found a synthetic set"), "{err}");
+
+    let report = "report --real ph.store --synthetic syn.store --run gen --run seg \
+        --evaluation both=eval.json --out report.html";
+    run(folder, report, 0);
+    assert!(fs::read_to_string(folder.join("report.html")).unwrap().contains("</html>"));
+}

@@ -1,0 +1,110 @@
+use std::fs;
+
+use crate::{TINY_GENERATOR, make_store, run};
+
+#[test]
+fn usage_errors_end_with_2_and_say_what_was_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (line, expected) in [
+        ("chekc ph", "unrecognized subcommand"),
+        ("phantom", "<DIR>"),
+        ("phantom ph --subjects 0", "expected 1 to 9999 phantom subjects, found 0"),
+        ("import ph --out s --resolution 100", "100"),
+        ("import ph --out s --recipe papr", "papr"),
+        ("import ph --out s --split train=0.5,tset=0.5", "tset"),
+        ("train generator --data ph.store --out gen", "--preset stylegan2-tiny-64"),
+        ("train generator --data ph.store --out gen --preset stylegan2-tiny", "stylegan2-tiny-64"),
+        ("train generator --data ph.store:tets --out gen", "expected one of train, val, control, test"),
+        (
+            "train generator --data ph.store --out gen --preset stylegan2-tiny-64 --set bacth=8",
+            "hint: did you mean `batch`?",
+        ),
+        (
+            "train generator --data ph.store --out gen --preset stylegan2-tiny-64 --kimg 0",
+            "kimg: expected more than 0",
+        ),
+        ("train segmenter --out seg --preset unet-tiny-64", "--train"),
+        ("train segmenter --out seg --preset unet-tiny-64 --train a*0", "positive number after the star"),
+        ("sample gen --count 1 --out s --truncation 9", "expected a number from 0 to 2"),
+        ("sample gen --count 1 --out s --device gpu", "unknown device \"gpu\""),
+        ("evaluate seg --data ph.store:val --split test --out e.json", "--split test"),
+        ("report --evaluation eval.json --out r.html", "expected NAME=FILE"),
+        ("doctor --threads 0", "1..=1024"),
+    ] {
+        let (_, err) = run(folder, line, 2);
+        assert!(err.contains("error: ") && err.contains(expected), "synthmr {line}\n{err}");
+    }
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "a usage error leaves nothing behind");
+}
+
+#[test]
+fn bad_input_ends_with_3_and_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("empty")).unwrap();
+    fs::write(folder.join("own.toml"), "batch = 8\n\n[loss]\n  r1_gama = 1.0\n").unwrap();
+    fs::write(folder.join("broken.toml"), "batch = = 8\n").unwrap();
+    for (line, expected) in [
+        ("check nowhere", "nowhere"),
+        ("check empty", "hint: describe other names in a cohort.toml"),
+        ("import empty --out s", "no subject found"),
+        ("train generator --preset stylegan2-tiny-64 --data empty --out gen", "empty is not a slice store"),
+        ("train segmenter --preset unet-tiny-64 --train nowhere --out seg", "nowhere is not a slice store"),
+        (
+            "train generator --preset stylegan2-tiny-64 --data s --out gen --config own.toml",
+            "own.toml, line 4, column 3: unknown key `loss.r1_gama`\nhint: did you mean `loss.r1_gamma`?",
+        ),
+        (
+            "train generator --data s --out gen --config broken.toml",
+            "broken.toml: TOML parse error at line 1",
+        ),
+        ("sample empty --count 1 --out s", "empty is not a run"),
+        ("evaluate empty --data ph.store --out e.json", "empty is not a run"),
+        ("report --real empty --out r.html", "manifest.json"),
+    ] {
+        let (_, err) = run(folder, line, 3);
+        assert!(err.contains("error: ") && err.contains(expected), "synthmr {line}\n{err}");
+    }
+}
+
+#[test]
+fn a_damaged_cohort_is_listed_fault_by_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    run(folder, "phantom ph --subjects 2 --size 32", 0);
+    let volume = folder.join("ph/Phantom_0002/Phantom_0002_t1.nii.gz");
+    let bytes = fs::read(&volume).unwrap();
+    fs::write(&volume, &bytes[..bytes.len() / 2]).unwrap();
+    fs::remove_file(folder.join("ph/Phantom_0001/Phantom_0001_seg.nii.gz")).unwrap();
+    let (out, err) = run(folder, "check ph", 3);
+    assert!(out.contains("Phantom_0002_t1.nii.gz") && out.contains("Phantom_0001"), "{out}");
+    assert!(out.contains("2 faults") && err.contains("hint:"), "{out}\n{err}");
+    let (json, _) = run(folder, "check ph --json", 3);
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["findings"].as_array().unwrap().len(), 2);
+    run(folder, "import ph --out ph.store", 3);
+    assert!(!folder.join("ph.store").exists());
+}
+
+#[test]
+fn what_exists_is_neither_overwritten_nor_mixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    make_store(folder);
+    let (_, err) = run(folder, "import ph --out ph.store --resolution 16", 2);
+    assert!(err.contains("ph.store exists already"), "{err}");
+
+    let train = format!("train generator {TINY_GENERATOR} --data ph.store --out gen --kimg 0.016");
+    run(folder, &train, 0);
+    let (_, err) = run(folder, &format!("{train} --set loss.r1_gamma=9"), 2);
+    assert!(err.contains("config.loss.r1_gamma: 0.5 -> 9.0") && err.contains("hint:"), "{err}");
+    let (_, err) = run(folder, "evaluate gen --data ph.store --out e.json", 2);
+    assert!(err.contains("expected a segmenter, found a generator"), "{err}");
+    let (_, err) = run(folder, "train generator --preset stylegan2-tiny-64 --data ph.store --out x", 2);
+    assert!(err.contains("expected 64x64, found 16x16"), "{err}");
+    let held_out = format!("train generator {TINY_GENERATOR} --data ph.store:test --out x");
+    let (_, err) = run(folder, &held_out, 2);
+    assert!(err.contains("nothing may learn from them"), "{err}");
+    assert!(!folder.join("x").exists());
+}

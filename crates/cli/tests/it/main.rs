@@ -1,0 +1,43 @@
+//! The program as a user meets it: what it prints, its exit codes, and the commands of the main job.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as tests do")]
+
+mod chain;
+mod errors;
+mod help;
+mod signals;
+
+use std::path::Path;
+
+use assert_cmd::Command;
+
+/// The program, in `folder`, with one thread: tests share the machine.
+fn synthmr(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synthmr"));
+    command.current_dir(folder).env("SYNTHMR_LIBTORCH", folder).args(["--threads", "1"]);
+    command
+}
+
+/// Runs a command line that must end with `code`; gives stdout and stderr.
+fn run(folder: &Path, line: &str, code: i32) -> (String, String) {
+    let output = synthmr(folder).args(line.split_whitespace()).output().unwrap();
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert_eq!(output.status.code(), Some(code), "synthmr {line}\n{out}\n{err}");
+    (out, err)
+}
+
+/// Settings that make a generator small enough for a test.
+const TINY_GENERATOR: &str = "--preset stylegan2-tiny-64 --set resolution=16 --set batch=4 \
+    --set network.channel_base=64 --set network.channel_max=8 --set network.z_dim=8 --set network.w_dim=8 \
+    --set tick_images=8 --set checkpoint_images=16 --precision f32";
+/// Settings that make a segmenter small enough for a test.
+const TINY_SEGMENTER: &str = "--preset unet-tiny-64 --set resolution=16 --set batch=4 \
+    --set network.base_filters=4 --set network.depth=3 --set tick_images=8 --set validation_images=16 \
+    --set checkpoint_images=16 --precision f32";
+
+/// A phantom cohort `ph` and its store `ph.store` in `folder`.
+fn make_store(folder: &Path) {
+    run(folder, "phantom ph --subjects 6 --seed 7 --size 32", 0);
+    let split = "train=0.5,val=0.2,test=0.3";
+    run(folder, &format!("import ph --out ph.store --resolution 16 --split {split} --seed 7"), 0);
+}
