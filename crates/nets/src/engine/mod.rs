@@ -1,10 +1,12 @@
 //! What networks run on: device, threads, precision, and parameters kept flat.
 
 mod cuda;
+mod layout;
 mod parameters;
 mod precision;
 
 pub use cuda::{CudaError, load_cuda};
+pub use layout::channels_last;
 pub use parameters::{Init, ParameterError, Parameters, ParametersBuilder, Scope};
 pub use precision::{CpuFeatures, Precision};
 

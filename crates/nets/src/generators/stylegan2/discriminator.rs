@@ -4,7 +4,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::StyleGan2Config;
-use crate::engine::{Parameters, ParametersBuilder, Precision, Scope};
+use crate::engine::{Parameters, ParametersBuilder, Precision, Scope, channels_last};
 use crate::layers::{Activation, EqualisedConv, EqualisedLinear, minibatch_standard_deviation};
 
 /// Both branches of a residual block are scaled so that their sum keeps its variance.
@@ -98,7 +98,7 @@ impl Discriminator {
     /// Logits `[n, 1]` of images; positive means real. The batch is made of `batches` equal parts whose
     /// statistics are kept apart: 2 when real and generated images are judged in one pass.
     pub fn forward(&self, images: &Tensor, batches: i64) -> Tensor {
-        let x = self.from_image.forward(&images.to_kind(self.compute));
+        let x = self.from_image.forward(&channels_last(&images.to_kind(self.compute)));
         let x = self.blocks.iter().fold(x, |x, block| block.forward(&x));
         // The last layers are small and decide the logits: they stay in the parameters' own precision.
         let x = x.to_kind(self.parameters.flat().kind());

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::StyleGan2Config;
-use crate::engine::{Init, Scope};
+use crate::engine::{Init, Scope, channels_last};
 use crate::layers::{Activation, Fir, ModulatedConv, StyleGains, leaky_relu};
 
 /// Where the noise inputs come from.
@@ -143,7 +143,8 @@ impl Synthesis {
     pub fn forward(&self, styles: &Tensor, noise: &Noise) -> Tensor {
         let style = |index: usize| styles.select(1, index as i64);
         let n = styles.size()[0];
-        let mut x = self.constant.to_kind(self.compute).unsqueeze(0).expand([n, -1, -1, -1], false);
+        let constant = self.constant.to_kind(self.compute).unsqueeze(0).expand([n, -1, -1, -1], false);
+        let mut x = channels_last(&constant);
         let mut image: Option<Tensor> = None;
         let mut layer = 0;
         for block in &self.blocks {
