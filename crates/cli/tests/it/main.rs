@@ -14,7 +14,7 @@ use assert_cmd::Command;
 /// The program, in `folder`, with one thread: tests share the machine.
 fn synthmr(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_synthmr"));
-    command.current_dir(folder).env("SYNTHMR_LIBTORCH", folder).args(["--threads", "1"]);
+    command.current_dir(folder).env("COLUMNS", "100").args(["--threads", "1"]);
     command
 }
 
