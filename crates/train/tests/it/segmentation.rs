@@ -2,18 +2,18 @@
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::SafeTensors;
+use synthmr_core::Split;
 use synthmr_core::records::EngineRecord;
-use synthmr_core::{Digest, Split};
 use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
 use synthmr_train::segmentation::{Segmenter, SegmenterConfig, SegmenterJob, Source, predict_store, train};
 use synthmr_train::{Outcome, TrainError};
 use tch::Device;
 
-use crate::toy::{SIDE, ToyWatch, cohort, synthetic};
+use crate::toy::{Folder, SIDE, ToyWatch, cohort, remains, synthetic};
 
 const ALL: [Split; 4] = [Split::Train, Split::Val, Split::Control, Split::Test];
 
@@ -56,43 +56,18 @@ fn source(path: &Path) -> Source {
     path.to_str().unwrap().parse().unwrap()
 }
 
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// A real and a synthetic store.
-    fn stores(&self) -> [Source; 2] {
-        let (real, drawn) = (self.path("real.store"), self.path("syn.store"));
-        cohort(&real, 1, 9, &ALL, ["T1", "T2"]);
-        synthetic(&drawn, 2, 40);
-        [source(&real), source(&drawn)]
-    }
-}
-
-/// Everything that a run leaves behind: the digest of its last checkpoint, which covers weights, optimiser, best
-/// network and counters, and the log without timings.
-fn remains(folder: &Path) -> (Digest, Vec<serde_json::Value>) {
-    let events = fs::read_to_string(folder.join("events.jsonl")).unwrap();
-    let without_timings = |line: &str| {
-        let mut tick: serde_json::Value = serde_json::from_str(line).unwrap();
-        tick["values"].as_object_mut().unwrap().remove("images_per_second");
-        tick
-    };
-    let segmenter = Segmenter::load(folder, Device::Cpu).unwrap();
-    (segmenter.digest().clone(), events.lines().map(without_timings).collect())
+/// A real and a synthetic store.
+fn stores(folder: &Folder) -> [Source; 2] {
+    let (real, drawn) = (folder.path("real.store"), folder.path("syn.store"));
+    cohort(&real, 1, 9, &ALL, ["T1", "T2"]);
+    synthetic(&drawn, 2, 40);
+    [source(&real), source(&drawn)]
 }
 
 #[test]
 fn stopped_and_killed_runs_end_with_the_same_bits() {
     let folder = Folder::new();
-    let sources = folder.stores();
+    let sources = stores(&folder);
     let whole = folder.path("whole");
     assert_eq!(run(&config(), &sources, &whole, &mut ToyWatch::default()).unwrap(), Outcome::Finished);
     let expected = remains(&whole);
@@ -153,7 +128,7 @@ fn poison(store: &Path, parts: &[Split]) {
 #[test]
 fn only_the_training_and_validation_parts_of_the_sources_are_read() {
     let folder = Folder::new();
-    let sources = folder.stores();
+    let sources = stores(&folder);
     let real = sources[0].selection.path.clone();
     poison(&real, &[Split::Test, Split::Control]);
     run(&config(), &sources, &folder.path("both"), &mut ToyWatch::default()).unwrap();
@@ -180,7 +155,7 @@ fn only_the_training_and_validation_parts_of_the_sources_are_read() {
 #[test]
 fn sources_that_do_not_fit_are_refused_by_name() {
     let folder = Folder::new();
-    let [real, synthetic] = folder.stores();
+    let [real, synthetic] = stores(&folder);
     let swapped = folder.path("swapped.store");
     cohort(&swapped, 1, 9, &ALL, ["T2", "T1"]);
     let refused = |config: &SegmenterConfig, sources: &[Source]| {
@@ -221,7 +196,7 @@ fn without_a_validation_part_the_last_weights_are_used() {
 #[test]
 fn diverging_training_stops_and_keeps_the_last_good_checkpoint() {
     let folder = Folder::new();
-    let sources = folder.stores();
+    let sources = stores(&folder);
     let mut wild = config();
     // Weight decay times rate is far above two: every step makes the weights larger.
     (wild.optimiser.rate, wild.optimiser.weight_decay, wild.optimiser.poly_power) = (10.0, 0.99, 0.0);

@@ -1,0 +1,92 @@
+"""The study's U-Net in plain PyTorch, as users run it: the peer of `bench_unet`.
+
+The same network, batch and step: nn.Module layers in the authors' order (doubling, then 1x1 convolution), Dice and
+cross-entropy at every decoder level but the lowest, clip_grad_norm_, torch.optim.SGD with Nesterov momentum.
+
+    python tools/bench/unet_torch.py [RUNS [THREADS]]        prints one JSON line a measurement
+"""
+
+import json
+import pathlib
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
+from unet import UNet  # noqa: E402
+
+BATCH, SIDE, WARM_UP, SMOOTH = 16, 64, 3, 1e-5
+
+
+def dice_cross_entropy(logits, labels):
+    p = F.softmax(logits, 1)
+    y = F.one_hot(labels, p.shape[1]).permute(0, 3, 1, 2).float()
+    axes = (0, 2, 3)
+    dice = (2 * (p * y).sum(axes) + SMOOTH) / (p.sum(axes) + y.sum(axes) + SMOOTH)
+    return 1 - dice.mean() + F.cross_entropy(logits, labels)
+
+
+def standardised(images):
+    x = images.float() / 256
+    channels = []
+    for image in x.flatten(0, 1):
+        foreground = image[image != 0]
+        channels.append((image - foreground.mean()) / foreground.std())
+    return torch.stack(channels).view_as(x)
+
+
+def seconds(runs, work):
+    for _ in range(WARM_UP):
+        work()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def report(bench, system, times):
+    line = {"bench": bench, "system": system, "seconds_median": round(statistics.median(times), 4)}
+    print(json.dumps(line | {"seconds_min": round(min(times), 4), "seconds_max": round(max(times), 4), "runs": len(times)}))
+
+
+def main():
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (BATCH, 4, SIDE, SIDE), dtype=torch.uint8)
+    labels = torch.randint(0, 4, (BATCH, SIDE, SIDE))
+    weights = torch.tensor([1, 1 / 2, 1 / 4])
+    weights = weights / weights.sum()
+    for name in ("f32", "bf16 autocast"):
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=name != "f32")
+        network = UNet(4, 4, 32, 5, "same")
+        optimiser = torch.optim.SGD(network.parameters(), lr=2e-2, momentum=0.99, nesterov=True, weight_decay=3e-5)
+
+        def step():
+            optimiser.zero_grad()
+            x = standardised(images)
+            with autocast:
+                levels = network(x, SIDE)
+            loss = sum(w * dice_cross_entropy(level.float(), labels) for w, level in zip(weights, levels))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 12)
+            optimiser.step()
+            return loss.item()
+
+        @torch.no_grad()
+        def predict():
+            with autocast:
+                return network(standardised(images), SIDE)[0].argmax(1)
+
+        report("unet-train-step-64", f"PyTorch {torch.__version__} {name}", seconds(runs, step))
+        report("unet-predict-64", f"PyTorch {torch.__version__} {name}", seconds(runs, predict))
+
+
+if __name__ == "__main__":
+    main()
