@@ -232,8 +232,8 @@ def step_times(res, batch, base, largest, planes, dims, mapping_layers, runs):
     g = Generator(res, planes, dims, dims, mapping_layers, channels)
     d = Discriminator(res, planes, channels)
     ema = Generator(res, planes, dims, dims, mapping_layers, channels).requires_grad_(False)
-    g_opt = torch.optim.Adam(g.parameters(), lr=0.002, betas=(0, 0.99), eps=1e-8)
-    d_opt = torch.optim.Adam(d.parameters(), lr=0.002, betas=(0, 0.99), eps=1e-8)
+    g_opt = torch.optim.Adam(g.parameters(), lr=0.002, betas=(0.0, 0.99), eps=1e-8)
+    d_opt = torch.optim.Adam(d.parameters(), lr=0.002, betas=(0.0, 0.99), eps=1e-8)
     real = torch.rand(batch, planes, res, res) * 2 - 1
     pl_mean = torch.zeros([])
 

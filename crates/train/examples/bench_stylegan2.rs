@@ -24,7 +24,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 fn main() {
-    set_threads(std::env::var("T").map_or(2, |t| t.parse().unwrap()));
+    set_threads(2);
     let runs = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(5);
     for precision in [Precision::F32, Precision::Bf16] {
         if precision == Precision::Bf16 && Precision::best_for(Device::Cpu) == Precision::F32 {

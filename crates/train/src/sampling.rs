@@ -64,14 +64,21 @@ impl Sampler {
             hint: "sample from a folder that `synthmr train generator` made".into(),
         };
         if run.record.kind != ModelKind::Generator {
-            return Err(mismatch("kind of run", "generator", format!("{:?}", run.record.kind).to_lowercase()));
+            return Err(mismatch(
+                "kind of run",
+                "generator",
+                format!("{:?}", run.record.kind).to_lowercase(),
+            ));
         }
         let config: GeneratorConfig = serde_json::from_value(run.record.config)
             .map_err(|e| mismatch("configuration", "a generator's", e.to_string()))?;
         config.validate()?;
-        let precision: Precision = run.record.engine.precision.parse().map_err(|found: String| {
-            mismatch("precision", "f32 or bf16", found)
-        })?;
+        let precision: Precision = run
+            .record
+            .engine
+            .precision
+            .parse()
+            .map_err(|found: String| mismatch("precision", "f32 or bf16", found))?;
         let planes = Planes::new(run.record.channels.len(), &run.record.labels, config.labels, device);
         let generator = Generator::new(&config.network(planes.count()), config.seed, device, precision);
         generator

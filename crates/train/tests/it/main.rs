@@ -1,5 +1,8 @@
 //! Training from outside.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod generator;
 mod segmentation;
 mod segmentation_losses;
 mod toy;

@@ -1,7 +1,8 @@
 //! Small stores, and a caller that stops or dies when it is told to.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_core::records::{
@@ -10,6 +11,7 @@ use synthmr_core::records::{
 use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split};
 use synthmr_data::store::{StoreLayout, StoreWriter};
 use synthmr_train::Watch;
+use synthmr_train::run::TrainedRun;
 
 pub(crate) const SIDE: usize = 16;
 
@@ -119,4 +121,29 @@ impl Watch for ToyWatch {
     fn note(&mut self, message: &str) {
         self.notes.push(message.to_owned());
     }
+}
+
+/// A folder that is removed when the test ends.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+/// Everything that a run leaves behind: the digest of its last checkpoint, which covers weights, optimiser, best
+/// network and counters, and the log without timings.
+pub(crate) fn remains(folder: &Path) -> (Digest, Vec<serde_json::Value>) {
+    let events = fs::read_to_string(folder.join("events.jsonl")).unwrap();
+    let without_timings = |line: &str| {
+        let mut tick: serde_json::Value = serde_json::from_str(line).unwrap();
+        tick["values"].as_object_mut().unwrap().remove("images_per_second");
+        tick
+    };
+    (TrainedRun::open(folder).unwrap().digest, events.lines().map(without_timings).collect())
 }

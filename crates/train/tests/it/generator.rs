@@ -1,0 +1,194 @@
+//! The generator's training and sampling from outside: exact resume, what it refuses, what it draws.
+
+use std::path::Path;
+
+use synthmr_core::Split;
+use synthmr_core::records::{EngineRecord, Origin};
+use synthmr_data::store::SliceStore;
+use synthmr_nets::engine::Precision;
+use synthmr_train::config;
+use synthmr_train::gan::{GeneratorConfig, GeneratorJob, PRESETS, train};
+use synthmr_train::sampling::{BLOCK, SampleOptions, Sampler};
+use synthmr_train::{Outcome, TrainError};
+use tch::Device;
+
+use crate::toy::{Folder, ToyWatch, cohort, remains};
+
+/// 24 steps of 4 images in which every penalty, style mixing and the adaptive augmentation take part.
+fn configuration() -> GeneratorConfig {
+    let settings = [
+        "resolution=16",
+        "seed=5",
+        "kimg=0.096",
+        "batch=4",
+        "tick_images=12",
+        "checkpoint_images=20",
+        "mirror=true",
+        "network.z_dim=8",
+        "network.w_dim=8",
+        "network.channel_base=64",
+        "network.channel_max=8",
+        "loss.r1_interval=3",
+        "loss.path_length_interval=2",
+        "loss.style_mixing=0.5",
+        "augment.strength=0.3",
+        "augment.interval=3",
+        "augment.ramp_images=200.0",
+    ]
+    .map(str::to_owned);
+    config::resolve(PRESETS, Some("stylegan2-tiny-64"), None, &settings).unwrap()
+}
+
+fn run(
+    config: &GeneratorConfig,
+    store: &Path,
+    split: Option<Split>,
+    folder: &Path,
+    watch: &mut ToyWatch,
+) -> Result<Outcome, TrainError> {
+    let engine =
+        EngineRecord { libtorch: "test".into(), device: "cpu".into(), precision: "f32".into(), threads: 1 };
+    let job = GeneratorJob {
+        config,
+        store: &SliceStore::open(store).unwrap(),
+        store_name: "real.store",
+        split,
+        device: Device::Cpu,
+        precision: Precision::F32,
+        engine,
+    };
+    train(&job, folder, watch)
+}
+
+fn store(folder: &Folder) -> std::path::PathBuf {
+    let path = folder.path("real.store");
+    cohort(&path, 1, 9, &Split::ALL, ["T1", "T2"]);
+    path
+}
+
+#[test]
+fn stopped_and_killed_runs_end_with_the_same_bits() {
+    let folder = Folder::new();
+    let store = store(&folder);
+    let config = configuration();
+    let whole = folder.path("whole");
+    let outcome = run(&config, &store, None, &whole, &mut ToyWatch::default()).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+    let expected = remains(&whole);
+
+    for steps in [1, 5, 7, 23] {
+        let stopped = folder.path(&format!("stopped-{steps}"));
+        let mut runs = 0;
+        loop {
+            let mut watch = ToyWatch { stop_after: Some(steps), ..ToyWatch::default() };
+            runs += 1;
+            if run(&config, &store, None, &stopped, &mut watch).unwrap() == Outcome::Finished {
+                break;
+            }
+        }
+        assert_eq!(runs, 24u64.div_ceil(steps));
+        assert!(remains(&stopped).0 == expected.0, "stopped every {steps} steps");
+    }
+
+    // Killed between checkpoints, which come every 5 steps: what followed the last one is repeated.
+    let killed = folder.path("killed");
+    for steps in [3, 8, 6, 9, 7] {
+        let mut watch = ToyWatch { die_after: Some(steps), ..ToyWatch::default() };
+        let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = run(&config, &store, None, &killed, &mut watch);
+        }));
+        assert!(died.is_err());
+    }
+    run(&config, &store, None, &killed, &mut ToyWatch::default()).unwrap();
+    assert!(remains(&killed).0 == expected.0, "killed five times");
+}
+
+#[test]
+fn another_seed_gives_another_generator() {
+    let folder = Folder::new();
+    let store = store(&folder);
+    let short = GeneratorConfig { kimg: 0.012, ..configuration() };
+    run(&short, &store, None, &folder.path("a"), &mut ToyWatch::default()).unwrap();
+    let other = GeneratorConfig { seed: 6, ..short };
+    run(&other, &store, None, &folder.path("b"), &mut ToyWatch::default()).unwrap();
+    assert!(remains(&folder.path("a")).0 != remains(&folder.path("b")).0);
+}
+
+#[test]
+fn held_out_parts_and_other_sizes_are_refused() {
+    let folder = Folder::new();
+    let store = store(&folder);
+    let message = |config: &GeneratorConfig, split| {
+        let out = folder.path("refused");
+        run(config, &store, split, &out, &mut ToyWatch::default()).unwrap_err().to_string()
+    };
+    for split in [Split::Control, Split::Test] {
+        let message = message(&configuration(), Some(split));
+        assert!(message.contains("held out") && message.contains(split.name()), "{message}");
+    }
+    let larger = message(&GeneratorConfig { resolution: 32, ..configuration() }, None);
+    assert!(larger.contains("expected 32x32, found 16x16"), "{larger}");
+    let batch = message(&GeneratorConfig { batch: 0, ..configuration() }, None);
+    assert!(batch.contains("batch") && batch.contains("found 0"), "{batch}");
+    let nan = message(&GeneratorConfig { kimg: f64::NAN, ..configuration() }, None);
+    assert!(nan.contains("kimg") && nan.contains("NaN"), "{nan}");
+}
+
+#[test]
+fn divergence_stops_with_the_step_and_keeps_the_last_checkpoint() {
+    let folder = Folder::new();
+    let store = store(&folder);
+    let mut config = configuration();
+    config.optimiser.generator_rate = 0.99;
+    config.optimiser.discriminator_rate = 0.99;
+    config.optimiser.epsilon = 0.9;
+    config.loss.r1_gamma = 9e5;
+    config.kimg = 4.0;
+    let out = folder.path("diverges");
+    let error = run(&config, &store, None, &out, &mut ToyWatch::default());
+    let Err(TrainError::NotFinite { images_seen, .. }) = error else {
+        panic!("expected divergence, found {error:?}");
+    };
+    assert!(images_seen > 0);
+    Sampler::load(&out, Device::Cpu)
+        .map(|_| ())
+        .or_else(|error| match error {
+            // Divergence before the first checkpoint leaves none.
+            TrainError::Run(_) if images_seen < 20 => Ok(()),
+            other => Err(other),
+        })
+        .unwrap();
+}
+
+#[test]
+fn an_image_does_not_depend_on_what_else_is_drawn() {
+    let folder = Folder::new();
+    let store = store(&folder);
+    let gen_folder = folder.path("gen");
+    run(&configuration(), &store, None, &gen_folder, &mut ToyWatch::default()).unwrap();
+    let sampler = Sampler::load(&gen_folder, Device::Cpu).unwrap();
+    let draw = |name: &str, first: u64, count: u64| {
+        let out = folder.path(name);
+        let options = SampleOptions { first, count, seed: 9, truncation: 1.0 };
+        let (outcome, record) = sampler.sample(options, &out, &mut ToyWatch::default()).unwrap();
+        assert_eq!(outcome, Outcome::Finished);
+        let total: f64 = record.label_quality.class_share.values().sum();
+        assert!((total - 1.0).abs() < 1e-9);
+        SliceStore::open(&out).unwrap()
+    };
+    let count = 4 * BLOCK;
+    let whole = draw("whole.store", 0, count);
+    assert!(matches!(whole.manifest().origin, Origin::Sampled(_)));
+    assert_ne!(whole.image(0), whole.image(1));
+    for part in [1, 7, 32] {
+        for first in (0..count).step_by(part) {
+            let part_store = draw(&format!("{part}-{first}.store"), first, (part as u64).min(count - first));
+            for i in 0..part_store.len() {
+                let index = first as usize + i;
+                assert_eq!(part_store.image(i), whole.image(index), "image {index} in parts of {part}");
+                assert_eq!(part_store.label(i), whole.label(index));
+                assert_eq!(part_store.slice(i), index as i32);
+            }
+        }
+    }
+}
