@@ -5,6 +5,7 @@
 mod chain;
 mod errors;
 mod help;
+mod kills;
 mod signals;
 
 use std::path::Path;

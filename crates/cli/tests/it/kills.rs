@@ -1,0 +1,84 @@
+//! kill -9 at random moments: while the program starts, trains, and writes a checkpoint.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use synthmr_core::random::{Draw, Stream, rng};
+
+use crate::{TINY_GENERATOR, TINY_SEGMENTER, make_store, run};
+
+/// Kills of a kind of run.
+const KILLS: usize = 20;
+
+/// The newest checkpoint, which is the whole state of a run; equal states are equal files.
+fn newest_checkpoint(folder: &Path) -> Vec<u8> {
+    let entries = std::fs::read_dir(folder.join("checkpoints")).unwrap();
+    let newest: PathBuf = entries.map(|entry| entry.unwrap().path()).max().unwrap();
+    std::fs::read(newest).unwrap()
+}
+
+/// Starts the command, kills it after `milliseconds` unless it ends before; true when it ended.
+fn ends_within(folder: &Path, line: &str, milliseconds: u64) -> bool {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_synthmr"))
+        .current_dir(folder)
+        .args(["--threads", "1"])
+        .args(line.split_whitespace())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    for _ in 0..milliseconds / 10 {
+        if child.try_wait().unwrap().is_some() {
+            return true;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    false
+}
+
+fn check(command: &str, seed: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    make_store(folder);
+    run(folder, &format!("{command} --out whole"), 0);
+    let expected = newest_checkpoint(&folder.join("whole"));
+
+    let mut random = rng(seed, Stream::Test, 0);
+    let mut kills = 0;
+    for round in 0.. {
+        let name = format!("killed-{round}");
+        let line = format!("{command} --out {name}");
+        // A run that gets through before it was killed often enough is followed by another.
+        while kills < KILLS && !ends_within(folder, &line, 100 + random.below(700)) {
+            kills += 1;
+        }
+        run(folder, &line, 0);
+        assert!(newest_checkpoint(&folder.join(&name)) == expected, "{name}, after {kills} kills");
+        if kills == KILLS {
+            break;
+        }
+    }
+    let left: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("checkpoints").is_dir())
+        .flat_map(|run| std::fs::read_dir(run.join("checkpoints")).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_none_or(|extension| extension != "safetensors"))
+        .collect();
+    assert!(left.is_empty(), "half-written files stay behind: {left:?}");
+}
+
+#[test]
+fn a_generator_killed_at_random_moments_ends_with_the_same_bits() {
+    check(&format!("train generator {TINY_GENERATOR} --data ph.store --kimg 0.8"), 1);
+}
+
+#[test]
+fn a_segmenter_killed_at_random_moments_ends_with_the_same_bits() {
+    check(&format!("train segmenter {TINY_SEGMENTER} --train ph.store --kimg 1.6"), 2);
+}
