@@ -112,7 +112,7 @@ pub struct LossConfig {
     pub path_length_weight: f64,
     /// Steps from one path-length penalty to the next.
     pub path_length_interval: u64,
-    /// Probability that an image mixes the styles of two latents.
+    /// Probability that a batch mixes the styles of two latents, from a random layer on.
     pub style_mixing: f64,
 }
 

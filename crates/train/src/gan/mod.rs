@@ -4,6 +4,7 @@ mod augment;
 mod config;
 mod grid;
 mod losses;
+mod means;
 mod state;
 mod steps;
 mod trainer;
@@ -15,6 +16,7 @@ pub use config::{
 };
 pub(crate) use grid::bytes;
 pub use losses::{PathLength, discriminator_loss, generator_loss, path_length, r1_penalty};
+pub use means::Means;
 pub(crate) use state::AVERAGE;
 pub use state::GanState;
 pub use steps::{StepLosses, Steps};

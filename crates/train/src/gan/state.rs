@@ -1,5 +1,6 @@
 //! Everything that changes while a GAN trains, and its form in a checkpoint.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use synthmr_nets::generators::stylegan2::{Discriminator, Generator};
 use tch::{Device, Kind, Tensor};
 
 use super::GeneratorConfig;
+use super::means::Means;
 use crate::TrainError;
 use crate::checkpoint::Checkpoint;
 use crate::optimiser::Adam;
@@ -47,6 +49,8 @@ pub struct GanState {
     pub sign_count: u64,
     /// Running mean of path lengths; a scalar.
     pub path_length_mean: Tensor,
+    /// What the steps measured since the last tick.
+    pub means: Means,
 }
 
 /// The part of the state that is not tensors.
@@ -57,6 +61,7 @@ struct Counters {
     discriminator_steps: u64,
     strength: f64,
     sign_count: u64,
+    means: BTreeMap<String, (f64, u64)>,
 }
 
 impl GanState {
@@ -91,6 +96,7 @@ impl GanState {
             sign_sum: scalar(),
             sign_count: 0,
             path_length_mean: scalar(),
+            means: Means::default(),
         }
     }
 
@@ -101,8 +107,9 @@ impl GanState {
             discriminator_steps: self.discriminator_adam.steps(),
             strength: self.strength,
             sign_count: self.sign_count,
+            means: self.means.saved(),
         };
-        let mut tensors = std::collections::BTreeMap::new();
+        let mut tensors = BTreeMap::new();
         for (prefix, tensor_name, tensor) in self.tensors() {
             tensors.insert(format!("{prefix}{tensor_name}"), tensor.detach());
         }
@@ -140,14 +147,17 @@ impl GanState {
         self.discriminator_adam.set_steps(counters.discriminator_steps);
         self.strength = counters.strength;
         self.sign_count = counters.sign_count;
+        self.means = Means::restored(counters.means, self.sign_sum.device());
         self.images_seen = checkpoint.images_seen;
         Ok(())
     }
 
-    /// True when every weight of both networks is a finite number.
+    /// True when every weight and every moment is a finite number.
     pub fn is_finite(&self) -> bool {
-        let finite = |p: &Parameters| p.flat().sum(Kind::Float).double_value(&[]).is_finite();
-        finite(&self.generator.parameters) && finite(&self.discriminator.parameters)
+        let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
+        let weights = [&self.generator.parameters, &self.discriminator.parameters];
+        let moments = self.generator_adam.state().into_iter().chain(self.discriminator_adam.state());
+        weights.into_iter().all(|p| finite(p.flat())) && moments.into_iter().all(|(_, moment)| finite(moment))
     }
 
     /// Every tensor of the state: prefix, name, value.

@@ -1,8 +1,11 @@
 //! One training step of a GAN: the discriminator, then the generator, then their lazy penalties.
 //!
-//! Deviation from the published loop: the images that the discriminator learns to reject are those that the
-//! generator is judged by right afterwards, instead of a second batch. That saves a pass through the
-//! generator; both networks still see each image once.
+//! # Deviations from the published loop
+//! * The images that the discriminator learns to reject are those that the generator is judged by right
+//!   afterwards, instead of a second batch. That saves a pass through the generator.
+//! * The discriminator judges real and generated images in one pass, with their batch statistics kept apart.
+//! * R1 is taken at the augmented images, which are what the discriminator is trained on; the published code
+//!   differentiates through the augmentation to the images before it. Without augmentation they are equal.
 
 use synthmr_core::random::{self, Draw, Stream};
 use synthmr_nets::generators::stylegan2::Noise;
@@ -12,6 +15,7 @@ use super::augment::{Augmentation, Controller};
 use super::losses::{discriminator_loss, generator_loss, path_length, r1_penalty, sign_mean};
 use super::state::{GanState, lazy_ratio};
 use super::{AugmentMode, GeneratorConfig};
+use crate::TrainError;
 
 /// What a step measured; tensors, so that reading them is the caller's choice (on a GPU it waits).
 pub struct StepLosses {
@@ -27,6 +31,31 @@ pub struct StepLosses {
     pub r1: Option<Tensor>,
     /// Path-length penalty without its weight, in steps that compute it.
     pub path_length: Option<Tensor>,
+}
+
+impl StepLosses {
+    /// The values that this step computed, by the names that they have in the log.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
+        let always = [
+            ("loss_generator", Some(&self.generator)),
+            ("loss_discriminator", Some(&self.discriminator)),
+            ("real_sign", Some(&self.real_sign)),
+            ("fake_logit", Some(&self.fake_logit)),
+        ];
+        let lazy = [("r1", self.r1.as_ref()), ("path_length_penalty", self.path_length.as_ref())];
+        always.into_iter().chain(lazy).filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// Refuses values that are not finite. Reading them waits for a GPU.
+    ///
+    /// # Errors
+    /// [`TrainError::NotFinite`] with the value's name.
+    pub fn check_finite(&self, images_seen: u64) -> Result<(), TrainError> {
+        match self.named().find(|(_, value)| !value.double_value(&[]).is_finite()) {
+            Some((name, _)) => Err(TrainError::NotFinite { what: name.to_owned(), images_seen }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What all steps of a run share.

@@ -1,6 +1,5 @@
 //! The loop around the steps: data, logs, checkpoints, pictures, stopping and resuming.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use synthmr_core::Split;
@@ -11,7 +10,7 @@ use synthmr_nets::engine::Precision;
 use tch::{Device, Tensor};
 
 use super::grid::sample_grid;
-use super::{GanState, GeneratorConfig, StepLosses, Steps};
+use super::{GanState, GeneratorConfig, Steps};
 use crate::batches::BatchOrder;
 use crate::planes::Planes;
 use crate::run::Run;
@@ -59,6 +58,7 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         watch.note(&format!("resuming after {} of {total} images", state.images_seen));
     }
     run.begin_events(state.images_seen)?;
+    let mut saved_at = state.images_seen;
 
     let steps = Steps { config, planes: planes.count(), contrasts: planes.image_count() };
     let mut batches = Batches::new(job, &planes, indices);
@@ -72,9 +72,7 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         let z_dim = config.network.z_dim;
         sample_grid(&state.average, z_dim, config.seed, &planes, &layout, job.device)
     };
-    let mut means = Means::default();
     let mut tick_start = (watch.seconds(), state.images_seen);
-    let mut saved_at = state.images_seen;
     while state.images_seen < total {
         if watch.should_stop() {
             if state.images_seen > saved_at {
@@ -85,9 +83,10 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         let before = state.images_seen;
         let reals = batches.next(before)?;
         let losses = steps.run(&mut state, &reals);
-        means.add(&losses);
+        state.means.add(&losses);
+        // On the CPU reading a value is free, so divergence is found in the step in which it happens.
         if job.device == Device::Cpu {
-            means.check_last(&losses, state.images_seen)?;
+            losses.check_finite(state.images_seen)?;
         }
         watch.progress(state.images_seen, total);
 
@@ -95,7 +94,7 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         let done = state.images_seen >= total;
         if crossed(config.tick_images) || done {
             let now = watch.seconds();
-            let mut values = means.take(state.images_seen)?;
+            let mut values = state.means.take(state.images_seen)?;
             values.insert("augment_strength".into(), state.strength);
             let rate = (state.images_seen - tick_start.1) as f64 / (now - tick_start.0).max(1e-9);
             values.insert("images_per_second".into(), rate);
@@ -103,9 +102,10 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
             tick_start = (now, state.images_seen);
         }
         if crossed(config.checkpoint_images) || done {
+            // The picture first: a checkpoint that is there has its picture.
+            run.save_samples(state.images_seen, &grid(&state))?;
             save(&run, &state)?;
             saved_at = state.images_seen;
-            run.save_samples(state.images_seen, &grid(&state))?;
         }
     }
     run.finish(state.images_seen)?;
@@ -204,55 +204,5 @@ impl<'a> Batches<'a> {
             planes = planes.flip([3]).where_self(&flips, &planes);
         }
         Ok(planes)
-    }
-}
-
-/// Means of what the steps measured since the last tick, summed on the device.
-#[derive(Default)]
-struct Means {
-    sums: BTreeMap<&'static str, (Tensor, u64)>,
-}
-
-impl Means {
-    fn add(&mut self, losses: &StepLosses) {
-        let named = [
-            ("loss_generator", Some(&losses.generator)),
-            ("loss_discriminator", Some(&losses.discriminator)),
-            ("real_sign", Some(&losses.real_sign)),
-            ("fake_logit", Some(&losses.fake_logit)),
-            ("r1", losses.r1.as_ref()),
-            ("path_length_penalty", losses.path_length.as_ref()),
-        ];
-        for (name, value) in named {
-            let Some(value) = value else { continue };
-            let entry = self.sums.entry(name).or_insert_with(|| (value.zeros_like(), 0));
-            entry.0 = &entry.0 + value;
-            entry.1 += 1;
-        }
-    }
-
-    /// On the CPU reading a value is free, so that divergence is found in the step in which it happens.
-    fn check_last(&self, losses: &StepLosses, images_seen: u64) -> Result<(), TrainError> {
-        for (what, value) in
-            [("the generator's loss", &losses.generator), ("the discriminator's loss", &losses.discriminator)]
-        {
-            if !value.double_value(&[]).is_finite() {
-                return Err(TrainError::NotFinite { what: what.into(), images_seen });
-            }
-        }
-        Ok(())
-    }
-
-    /// The means, which begin anew.
-    fn take(&mut self, images_seen: u64) -> Result<BTreeMap<String, f64>, TrainError> {
-        let sums = std::mem::take(&mut self.sums);
-        let means: BTreeMap<String, f64> = sums
-            .into_iter()
-            .map(|(name, (sum, count))| (name.to_owned(), sum.double_value(&[]) / count as f64))
-            .collect();
-        match means.iter().find(|(_, value)| !value.is_finite()) {
-            Some((name, _)) => Err(TrainError::NotFinite { what: name.clone(), images_seen }),
-            None => Ok(means),
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_core::records::{
@@ -123,16 +124,23 @@ impl Watch for ToyWatch {
     }
 }
 
-/// A folder that is removed when the test ends.
-pub(crate) struct Folder(tempfile::TempDir);
+/// A folder that is removed when the test ends, and the right to train: a training step seeds the device's one
+/// random generator, so that two trainings in one process would draw each other's numbers.
+pub(crate) struct Folder {
+    folder: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        static TURN: Mutex<()> = Mutex::new(());
+        // A test that failed has left the generator in no state that the next one could notice.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { folder: tempfile::tempdir().unwrap(), _turn: turn }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 }
 

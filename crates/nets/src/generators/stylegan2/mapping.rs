@@ -10,7 +10,7 @@ use crate::layers::{Activation, EqualisedLinear};
 const LR_MULTIPLIER: f64 = 0.01;
 
 /// How slowly the tracked mean of w follows the batches.
-const MEAN_DECAY: f64 = 0.998;
+const MEAN_DECAY: f64 = 0.995;
 
 /// A multilayer perceptron `[n, z_dim] -> [n, w_dim]`.
 pub struct Mapping {
