@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -163,16 +164,29 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(at("create the folder", path))
 }
 
+/// The file inside a [`FolderWriter`]'s temporary folder that its process holds locked.
+const ALIVE: &str = ".alive";
+
+/// Bytes of the target's name that its temporary folder carries; file systems allow 255 for the whole name.
+const TEMPORARY_NAME_BYTES: usize = 200;
+
+/// A temporary folder without [`ALIVE`] is between two system calls of its process, or its process is dead.
+/// After this long it is dead.
+const SETTLED: Duration = Duration::from_secs(600);
+
 /// A folder that appears under its name only when complete. Files are made under a temporary name beside
-/// it; [`FolderWriter::commit`] renames it. Dropped without commit, nothing stays.
+/// it; [`FolderWriter::commit`] renames it. Dropped without commit, nothing stays; what a killed process left
+/// is removed when the same target is begun again.
 #[derive(Debug)]
 pub struct FolderWriter {
     target: PathBuf,
+    /// Held as long as the temporary folder is in use. Closed before the folder is removed: Windows asks for it.
+    alive: File,
     temporary: tempfile::TempDir,
 }
 
 impl FolderWriter {
-    /// Begins a folder that will be named `target`.
+    /// Begins a folder that will be named `target`. Who may read it is what the user's umask says.
     ///
     /// # Errors
     /// [`FileError::Exists`] when the target is there already, [`FileError::Io`] when it cannot be made.
@@ -182,19 +196,19 @@ impl FolderWriter {
         }
         let parent = parent_of(target);
         create_folder(parent)?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".tmp-")
-            .tempdir_in(parent)
-            .map_err(at("create a folder in", parent))?;
+        let prefix = temporary_prefix(target);
+        remove_leftovers(parent, &prefix);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // tempfile makes it 0700; ordinary folders of the user are readable as the umask says.
-            let mode = fs::metadata(parent).map_err(at("read", parent))?.permissions().mode() & 0o777;
-            fs::set_permissions(temporary.path(), fs::Permissions::from_mode(mode | 0o700))
-                .map_err(at("set permissions of", target))?;
+            // What mkdir(1) asks for; the system takes the umask's bits away. tempfile alone asks for 0700.
+            builder.permissions(fs::Permissions::from_mode(0o777));
         }
-        Ok(Self { target: target.to_owned(), temporary })
+        let temporary = builder.tempdir_in(parent).map_err(at("create a folder in", parent))?;
+        let alive = lock_alive(temporary.path(), target)?;
+        Ok(Self { target: target.to_owned(), alive, temporary })
     }
 
     /// Where the files go until the commit.
@@ -221,14 +235,61 @@ impl FolderWriter {
     /// # Errors
     /// [`FileError::Exists`] when somebody made the target meanwhile, [`FileError::Io`] otherwise.
     pub fn commit(self) -> Result<(), FileError> {
-        sync_folder(self.path())?;
-        if fs::symlink_metadata(&self.target).is_ok() {
-            return Err(FileError::Exists { path: self.target });
+        let Self { target, alive, temporary } = self;
+        if fs::symlink_metadata(&target).is_ok() {
+            return Err(FileError::Exists { path: target });
         }
-        fs::rename(self.path(), &self.target).map_err(at("rename a finished folder to", &self.target))?;
+        drop(alive);
+        let marker = temporary.path().join(ALIVE);
+        fs::remove_file(&marker).map_err(at("remove", &marker))?;
+        sync_folder(temporary.path())?;
+        fs::rename(temporary.path(), &target).map_err(at("rename a finished folder to", &target))?;
         // The folder has moved: there is nothing left under the temporary name to clean up.
-        let _moved = self.temporary.keep();
-        sync_folder(parent_of(&self.target))
+        let _moved = temporary.keep();
+        sync_folder(parent_of(&target))
+    }
+}
+
+/// `.tmp-NAME-`, which random letters and digits follow.
+fn temporary_prefix(target: &Path) -> String {
+    let name = target.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    format!(".tmp-{}-", &name[..name.floor_char_boundary(TEMPORARY_NAME_BYTES)])
+}
+
+fn lock_alive(folder: &Path, target: &Path) -> Result<File, FileError> {
+    let path = folder.join(ALIVE);
+    let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(at("create", &path))?;
+    match file.try_lock() {
+        // On a file system without locks nobody can take it for a leftover either.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(FileError::InUse { path: target.to_owned() }),
+    }
+}
+
+/// Removes the temporary folders that killed processes left behind for one target. What cannot be removed
+/// stays: it hinders nobody.
+fn remove_leftovers(parent: &Path, prefix: &str) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let suffix = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        // Other targets may begin with this one's name and a hyphen; their temporary names have two more.
+        let ours = suffix.is_some_and(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if ours && is_folder && is_leftover(&entry.path()) {
+            let _stays_when_refused = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Whether no living process writes this temporary folder. When in doubt (somebody else's folder, a file
+/// system without locks) one does.
+fn is_leftover(folder: &Path) -> bool {
+    match OpenOptions::new().write(true).open(folder.join(ALIVE)) {
+        Ok(alive) => alive.try_lock().is_ok(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => fs::metadata(folder)
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > SETTLED)),
+        Err(_) => false,
     }
 }
 
@@ -346,6 +407,8 @@ impl From<FileError> for io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
@@ -399,6 +462,54 @@ mod tests {
         writer.commit().unwrap();
         assert_eq!(names(&target), ["a"]);
         assert!(matches!(FolderWriter::create(&target), Err(FileError::Exists { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_is_readable_as_the_umask_says_whatever_its_parent_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let mode = |name: &str| fs::metadata(parent.path().join(name)).unwrap().permissions().mode() & 0o7777;
+        fs::create_dir(parent.path().join("plain")).unwrap();
+        FolderWriter::create(&parent.path().join("x.store")).unwrap().commit().unwrap();
+        assert_eq!(mode("x.store"), mode("plain"));
+    }
+
+    #[test]
+    fn leftovers_of_the_dead_are_removed_and_those_of_the_living_stay() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("x.store");
+        let leave = |name: &str| {
+            let folder = parent.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("subjects.private.json"), "a patient").unwrap();
+            fs::write(folder.join(ALIVE), "").unwrap();
+            folder
+        };
+        let dead = leave(".tmp-x.store-aB3dE6");
+        let of_another = leave(".tmp-x.store-2-aB3dE6");
+        // Between the creation of a folder and that of its lock.
+        let newborn = parent.path().join(".tmp-x.store-newbrn");
+        fs::create_dir(&newborn).unwrap();
+        let living = FolderWriter::create(&target).unwrap();
+        assert!(!dead.exists() && of_another.exists() && newborn.exists());
+        // A process that died between the removal of its lock and the rename.
+        File::open(&newborn).unwrap().set_modified(SystemTime::now() - 2 * SETTLED).unwrap();
+        let second = FolderWriter::create(&target).unwrap();
+        assert!(living.path().exists() && second.path().exists() && !newborn.exists());
+        second.commit().unwrap();
+        assert!(matches!(living.commit(), Err(FileError::Exists { .. })));
+        assert_eq!(names(parent.path()), [".tmp-x.store-2-aB3dE6", "x.store"]);
+        assert!(names(&target).is_empty());
+    }
+
+    #[test]
+    fn a_long_name_still_has_a_temporary_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("ä".repeat(125));
+        FolderWriter::create(&target).unwrap().commit().unwrap();
+        assert!(target.is_dir());
     }
 
     #[test]
