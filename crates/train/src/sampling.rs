@@ -98,7 +98,7 @@ impl Sampler {
             },
             z_dim: config.network.z_dim,
             encoding: config.labels,
-            source: InputRecord { name, digest: run.digest, split: String::new(), images: 0 },
+            source: InputRecord { name, digest: run.digest, split: String::new(), weight: None, images: 0 },
             device,
             notes: run.notes,
         })

@@ -1,7 +1,7 @@
 //! `synthmr evaluate`: a segmenter on held-out subjects.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use synthmr_core::records::{
     EvaluationRecord, EvaluationSettings, InputRecord, Interval, MetricSummary, MetricValues, Origin, SCHEMA,
@@ -53,6 +53,7 @@ impl Evaluate {
     /// Predicts, scores, writes and prints.
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
         let split = self.part()?;
+        check_out(&self.out)?;
         let engine = self.engine.set_up(common)?;
         let segmenter = Segmenter::load(&self.run, engine.device)?;
         segmenter.notes().iter().for_each(|note| console::note(&format!("note: {note}")));
@@ -60,6 +61,7 @@ impl Evaluate {
         let (store, indices) = selection.open()?;
         let manifest = store.manifest();
         let split_digest = self.split_digest(&manifest.origin)?;
+        store.verify()?;
         let scheme = &manifest.labels;
 
         let mut watch = Terminal::new("slices")?;
@@ -88,6 +90,7 @@ impl Evaluate {
                 name: name_of(&self.run),
                 digest: segmenter.digest().clone(),
                 split: String::new(),
+                weight: None,
                 images: segmenter.record().inputs.iter().map(|input| input.images).sum(),
             },
             trained_on: segmenter.record().inputs.clone(),
@@ -95,6 +98,7 @@ impl Evaluate {
                 name: name_of(&self.data.path),
                 digest: store.digest().clone(),
                 split: split.to_string(),
+                weight: None,
                 images: indices.len(),
             },
             split_digest,
@@ -104,8 +108,9 @@ impl Evaluate {
             mean: summaries.mean,
             subjects,
         };
-        files::write_json(&self.out, &record)?;
+        // The CSV first: where the JSON is, both are.
         files::write(&self.out.with_extension("csv"), csv(&record).as_bytes())?;
+        files::write_json(&self.out, &record)?;
         if common.json { console::json(&record) } else { self.print(&record, scheme) }
     }
 
@@ -196,11 +201,26 @@ fn score(
     }))
 }
 
-/// `0.812 [0.770, 0.851]`, or a dash when no subject has a value.
+/// The CSV file takes the name of the JSON file with its own extension: any other would be confusing, and with
+/// `.csv` the one would overwrite the other.
+fn check_out(out: &Path) -> Result<(), Failure> {
+    if out.extension().is_some_and(|extension| extension == "json") {
+        return Ok(());
+    }
+    let words = format!(
+        "--out {}: expected a file name that ends in .json\nhint: for example {}; the CSV file is written beside it",
+        out.display(),
+        out.with_extension("json").display()
+    );
+    Err(Failure::in_words(Code::Usage, &words))
+}
+
+/// `0.812 [0.770, 0.851]`; the mean alone when one subject has a value, a dash when none has.
 fn interval(interval: &Interval, digits: usize) -> String {
     match (interval.mean, interval.low, interval.high) {
         (Some(mean), Some(low), Some(high)) => format!("{mean:.digits$} [{low:.digits$}, {high:.digits$}]"),
-        _ => "-".to_owned(),
+        (Some(mean), ..) => format!("{mean:.digits$}"),
+        (None, ..) => "-".to_owned(),
     }
 }
 
@@ -256,6 +276,24 @@ mod tests {
         let result = score(&prediction, &LabelScheme::brats()).unwrap().unwrap();
         assert_eq!(result.classes["NCR"].hd, Some(4.0));
         assert_eq!((result.classes["NCR"].dice, result.slices), (Some(0.0), 2));
+    }
+
+    #[test]
+    fn one_subject_has_a_mean_and_no_interval() {
+        let one = Interval { mean: Some(0.8124), low: None, high: None, n: 1 };
+        assert_eq!(interval(&one, 3), "0.812");
+        assert_eq!(interval(&Interval { low: Some(0.7), high: Some(0.9), n: 2, ..one }, 1), "0.8 [0.7, 0.9]");
+        assert_eq!(interval(&Interval::default(), 3), "-");
+    }
+
+    #[test]
+    fn the_record_and_the_table_cannot_be_one_file() {
+        for good in ["eval.json", "a.csv/eval.x.json"] {
+            assert!(check_out(Path::new(good)).is_ok(), "{good}");
+        }
+        for bad in ["eval.csv", "eval", ".json", "eval.json.gz"] {
+            assert!(check_out(Path::new(bad)).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -3,25 +3,29 @@
 use std::path::PathBuf;
 
 use synthmr_core::files;
-use synthmr_report::{EvaluationInput, ReportInputs, RunInput, StoreInput, render};
+use synthmr_data::store::{MANIFEST_FILE, SliceStore, StoreSelection};
+use synthmr_report::{EvaluationInput, ReportInputs, RunInput, StoreInput, access, render};
 
 use crate::console;
 use crate::failure::Failure;
 
 /// Put everything into one HTML file, which opens offline.
+///
+/// A file with pictures of the cohort can be read by its owner only.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("inputs").required(true).multiple(true)))]
 pub(crate) struct Report {
     /// Store of the cohort.
-    #[arg(long, value_name = "STORE")]
-    real: Option<PathBuf>,
+    #[arg(long, value_name = "STORE", group = "inputs")]
+    real: Option<StoreSelection>,
     /// Store of the synthetic set.
-    #[arg(long, value_name = "STORE")]
-    synthetic: Option<PathBuf>,
+    #[arg(long, value_name = "STORE", group = "inputs")]
+    synthetic: Option<StoreSelection>,
     /// Training run; may be repeated, shown in this order.
-    #[arg(long = "run", value_name = "RUN")]
+    #[arg(long = "run", value_name = "RUN", group = "inputs")]
     runs: Vec<PathBuf>,
     /// Evaluation with the name of its condition (real, synthetic, both or any other); may be repeated.
-    #[arg(long = "evaluation", value_name = "NAME=FILE", value_parser = evaluation)]
+    #[arg(long = "evaluation", value_name = "NAME=FILE", value_parser = evaluation, group = "inputs")]
     evaluations: Vec<(String, PathBuf)>,
     /// Heading of the page.
     #[arg(long, value_name = "TEXT", default_value = "Synthetic MR images")]
@@ -38,14 +42,27 @@ fn evaluation(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// A store as the report sees it: its manifest and contact sheet, which belong to all of its parts.
+fn store(flag: &str, selection: Option<&StoreSelection>) -> Result<Option<StoreInput>, Failure> {
+    let Some(selection) = selection else { return Ok(None) };
+    if let Some(part) = selection.split {
+        let path = selection.path.display();
+        console::note(&format!("note: {flag} {path}: the whole store is shown, not the part {part} alone"));
+    }
+    if !selection.path.join(MANIFEST_FILE).is_file() {
+        // Fails, in the words in which every command says that something is no store.
+        SliceStore::open(&selection.path)?;
+    }
+    Ok(Some(StoreInput::load(&selection.path)?))
+}
+
 impl Report {
     /// Reads the records and writes the page.
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let store = |path: &Option<PathBuf>| path.as_deref().map(StoreInput::load).transpose();
         let inputs = ReportInputs {
             title: self.title.clone(),
-            real: store(&self.real)?,
-            synthetic: store(&self.synthetic)?,
+            real: store("--real", self.real.as_ref())?,
+            synthetic: store("--synthetic", self.synthetic.as_ref())?,
             runs: self.runs.iter().map(|run| RunInput::load(run)).collect::<Result<_, _>>()?,
             evaluations: self
                 .evaluations
@@ -53,7 +70,8 @@ impl Report {
                 .map(|(condition, path)| EvaluationInput::load(condition, path))
                 .collect::<Result<_, _>>()?,
         };
-        files::write(&self.out, render(&inputs)?.as_bytes())?;
+        let page = render(&inputs)?;
+        files::write_with(&self.out, access(&inputs), |file| file.write_all(page.as_bytes()))?;
         console::result(&format!("{}: open it in a browser", self.out.display()));
         Ok(())
     }

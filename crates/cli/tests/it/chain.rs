@@ -29,6 +29,21 @@ fn contents(folder: &Path) -> Vec<(String, Digest)> {
     files
 }
 
+/// What the report says of a network that was tested on what it learnt from.
+const LEARNT: &str = "was tested on images that it learnt from";
+
+/// Pages with patients' images are for their owner; the others are as the umask of the test says, at most.
+fn check_readers(path: &Path, most: u32) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert!(mode & 0o600 == 0o600 && mode & !most & 0o077 == 0, "{}: {mode:o}", path.display());
+    }
+    #[cfg(not(unix))]
+    let _ = (path, most);
+}
+
 #[test]
 fn the_commands_of_the_main_job() {
     let folder = tempfile::tempdir().unwrap();
@@ -76,5 +91,18 @@ fn the_commands_of_the_main_job() {
     let report = "report --real ph.store --synthetic syn.store --run gen --run seg \
         --evaluation both=eval.json --out report.html";
     run(folder, report, 0);
-    assert!(fs::read_to_string(folder.join("report.html")).unwrap().contains("</html>"));
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(
+        page.contains("</html>") && page.contains("ph.store:train*3") && !page.contains(LEARNT),
+        "{page}"
+    );
+    check_readers(&folder.join("report.html"), 0o600);
+    run(folder, "report --synthetic syn.store --run gen --out public.html", 0);
+    check_readers(&folder.join("public.html"), 0o644);
+
+    // A source with a weight is still the part that it is: testing on it shows nothing, and the page says so.
+    run(folder, "evaluate seg --data ph.store:train --out learnt.json", 0);
+    let (_, err) = run(folder, "report --real ph.store:test --evaluation both=learnt.json --out l.html", 0);
+    assert!(err.contains("note: --real ph.store: the whole store is shown"), "{err}");
+    assert!(fs::read_to_string(folder.join("l.html")).unwrap().contains(LEARNT));
 }

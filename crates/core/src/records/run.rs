@@ -66,6 +66,9 @@ pub struct InputRecord {
     /// The parts used, as on the command line: `train`; empty when that does not apply.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub split: String,
+    /// Its weight in a mixture of inputs; none where there is no mixture, or where it is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
     /// Images used or drawn.
     pub images: usize,
 }

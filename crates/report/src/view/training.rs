@@ -57,7 +57,9 @@ pub(crate) fn sources(inputs: &[InputRecord]) -> String {
     inputs.iter().map(one).collect::<Vec<_>>().join(" and ")
 }
 
-/// An input as on the command line: `ph.store:train`.
+/// An input as on the command line: `ph.store:train*3`.
 pub(crate) fn source(input: &InputRecord) -> String {
-    if input.split.is_empty() { input.name.clone() } else { format!("{}:{}", input.name, input.split) }
+    let weight = input.weight.map_or_else(String::new, |weight| format!("*{weight}"));
+    let colon = if input.split.is_empty() { "" } else { ":" };
+    format!("{}{colon}{}{weight}", input.name, input.split)
 }

@@ -39,7 +39,7 @@ fn digest(name: &str) -> Digest {
 }
 
 fn input(name: &str, split: &str, images: usize) -> InputRecord {
-    InputRecord { name: name.into(), digest: digest(name), split: split.into(), images }
+    InputRecord { name: name.into(), digest: digest(name), split: split.into(), weight: None, images }
 }
 
 fn channels() -> Vec<String> {

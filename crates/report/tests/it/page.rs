@@ -225,9 +225,11 @@ fn unequal_tests_give_no_ratio_and_a_warning() {
     assert!(text.contains("The two networks were not tested on the same images, so no ratio is shown"));
 
     let mut inputs = fixture::study();
-    inputs.evaluations[2].record.trained_on[0].split = "test".into();
+    let trained_on = &mut inputs.evaluations[2].record.trained_on[0];
+    // A weight in the mixture does not make them other images.
+    (trained_on.split, trained_on.weight) = ("test".into(), Some(3.0));
     let text = text_of(&render(&inputs).unwrap());
-    assert!(text.contains("was tested on images that it learnt from (ph.store:test)"));
+    assert!(text.contains("was tested on images that it learnt from (ph.store:test*3)"));
     assert!(text.contains("A network was tested on images that it learnt from, so no ratio is shown"));
 }
 

@@ -158,6 +158,7 @@ impl GeneratorJob<'_> {
                 name: self.store_name.to_owned(),
                 digest: self.store.digest().clone(),
                 split: self.split.unwrap_or(Split::Train).to_string(),
+                weight: None,
                 images,
             }],
             channels: manifest.channels.clone(),

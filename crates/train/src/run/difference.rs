@@ -35,11 +35,12 @@ fn settings(record: &RunRecord) -> BTreeMap<String, String> {
     flatten("channels", &json(&record.channels), &mut out);
     flatten("labels", &json(&record.labels), &mut out);
     flatten("engine", &json(&record.engine), &mut out);
-    for (i, InputRecord { digest, split, images, .. }) in record.inputs.iter().enumerate() {
+    for (i, InputRecord { digest, split, weight, images, .. }) in record.inputs.iter().enumerate() {
         let part = if split.is_empty() { "all" } else { split };
+        let weight = weight.map_or_else(String::new, |weight| format!(" with the weight {weight}"));
         out.insert(
             format!("data {}", i + 1),
-            format!("{images} images of {part}, digest {}", digest.short()),
+            format!("{images} images of {part}{weight}, digest {}", digest.short()),
         );
     }
     out

@@ -32,6 +32,7 @@ fn record() -> RunRecord {
         name: "ph.store".into(),
         digest: Digest::of(b"ph"),
         split: "train".into(),
+        weight: None,
         images: 100,
     };
     RunRecord {

@@ -138,16 +138,17 @@ impl Mixture {
     pub(super) fn records(&self) -> Vec<InputRecord> {
         let mut records = Vec::new();
         for source in &self.sources {
-            let record = |split: String, images| InputRecord {
+            let record = |split: Split, weight, images| InputRecord {
                 name: source.name.clone(),
                 digest: source.store.digest().clone(),
-                split,
+                split: split.to_string(),
+                weight,
                 images,
             };
-            let weight = if source.weight == 1.0 { String::new() } else { format!("*{}", source.weight) };
-            records.push(record(format!("train{weight}"), source.train));
+            let weight = Some(source.weight).filter(|&weight| weight != 1.0);
+            records.push(record(Split::Train, weight, source.train));
             if !source.val.is_empty() {
-                records.push(record("val".to_owned(), source.val.len()));
+                records.push(record(Split::Val, None, source.val.len()));
             }
         }
         records
