@@ -12,6 +12,9 @@ use crate::engine::EngineOptions;
 use crate::failure::{Code, Failure};
 use crate::watch::Terminal;
 
+/// Largest number of an image, plus one: stores number images with 31 bits.
+const MOST_IMAGES: u64 = i32::MAX as u64;
+
 /// Draw synthetic images with their annotation from a generator.
 ///
 /// Image i is the same however many are drawn: a large set can be made in parts, with --first.
@@ -49,6 +52,7 @@ fn truncation(text: &str) -> Result<f64, String> {
 impl Sample {
     /// Draws the images.
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
+        self.check_range()?;
         let engine = self.engine.set_up(common)?;
         let sampler = Sampler::load(&self.run, engine.device)?;
         sampler.notes.iter().for_each(|note| console::note(&format!("note: {note}")));
@@ -69,6 +73,18 @@ impl Sample {
             return Err(Failure::in_words(Code::Interrupted, &words));
         }
         if common.json { console::json(&record) } else { self.print(&record) }
+    }
+
+    fn check_range(&self) -> Result<(), Failure> {
+        if self.first.checked_add(self.count).is_some_and(|end| end <= MOST_IMAGES) {
+            return Ok(());
+        }
+        let words = format!(
+            "--first {} --count {}: expected them to add up to at most {MOST_IMAGES}\n\
+             hint: another --seed gives other images",
+            self.first, self.count
+        );
+        Err(Failure::in_words(Code::Usage, &words))
     }
 
     fn print(&self, record: &SamplingRecord) -> Result<(), Failure> {

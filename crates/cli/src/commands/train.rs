@@ -1,11 +1,12 @@
 //! `synthmr train`: generators and segmenters.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use synthmr_core::files;
-use synthmr_data::store::StoreSelection;
+use synthmr_core::{Split, files};
+use synthmr_data::store::{SliceStore, StoreSelection};
 use synthmr_train::config::{Preset, resolve};
 use synthmr_train::gan::{self, GeneratorConfig, GeneratorJob};
 use synthmr_train::run::RUN_FILE;
@@ -93,6 +94,7 @@ impl Generator {
         config.validate()?;
         let (store, _) = self.data.open()?;
         let engine = self.settings.engine.set_up(common)?;
+        store.verify()?;
         let (precision, record) = engine.with(&self.settings.precision);
         let job = GeneratorJob {
             config: &config,
@@ -111,7 +113,9 @@ impl Segmenter {
     fn run(&self, common: Common) -> Result<(), Failure> {
         let config: SegmenterConfig = self.settings.resolve(segmentation::PRESETS)?;
         config.validate()?;
+        self.check_parts()?;
         let engine = self.settings.engine.set_up(common)?;
+        self.verify_stores()?;
         let (precision, record) = engine.with(&self.settings.precision);
         let job = SegmenterJob {
             config: &config,
@@ -121,6 +125,31 @@ impl Segmenter {
             engine: record,
         };
         self.settings.train(&config, |folder, watch| segmentation::train(&job, folder, watch))
+    }
+
+    /// Refuses every part but `train`, which is what a source means without a part.
+    fn check_parts(&self) -> Result<(), Failure> {
+        for selection in self.sources.iter().map(|source| &source.selection) {
+            if let Some(part) = selection.split.filter(|&part| part != Split::Train) {
+                let words = format!(
+                    "--train {selection}: expected the part train, found {part}; this is refused on purpose: a \
+                     segmenter learns from train alone, val chooses the network that is kept, test and control \
+                     stay unseen\nhint: --train {} learns from train and uses val by itself",
+                    selection.path.display()
+                );
+                return Err(Failure::in_words(Code::Usage, &words));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every store once and compares it with its digests; the training opens them itself.
+    fn verify_stores(&self) -> Result<(), Failure> {
+        let paths: BTreeSet<&Path> = self.sources.iter().map(|s| s.selection.path.as_path()).collect();
+        for path in paths {
+            SliceStore::open(path)?.verify()?;
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 use std::fs;
 
-use crate::{TINY_GENERATOR, make_store, run};
+use crate::{TINY_GENERATOR, TINY_SEGMENTER, make_store, run};
 
 #[test]
 fn usage_errors_end_with_2_and_say_what_was_meant() {
@@ -26,10 +26,19 @@ fn usage_errors_end_with_2_and_say_what_was_meant() {
         ),
         ("train segmenter --out seg --preset unet-tiny-64", "--train"),
         ("train segmenter --out seg --preset unet-tiny-64 --train a*0", "positive number after the star"),
+        (
+            "train segmenter --out seg --preset unet-tiny-64 --train a --train b:val*2",
+            "--train b:val: expected the part train, found val; this is refused on purpose",
+        ),
         ("sample gen --count 1 --out s --truncation 9", "expected a number from 0 to 2"),
+        ("sample gen --count 2 --first 2147483646 --out s", "to add up to at most 2147483647"),
+        ("sample gen --count 1 --first 18446744073709551615 --out s", "to add up to at most 2147483647"),
         ("sample gen --count 1 --out s --device gpu", "unknown device \"gpu\""),
         ("evaluate seg --data ph.store:val --split test --out e.json", "--split test"),
+        ("evaluate seg --data ph.store --out eval.csv", "expected a file name that ends in .json"),
         ("report --evaluation eval.json --out r.html", "expected NAME=FILE"),
+        ("report --out r.html", "--real <STORE>|--synthetic <STORE>"),
+        ("report --real a:tset --out r.html", "expected one of train, val, control, test"),
         ("doctor --threads 0", "1..=1024"),
     ] {
         let (_, err) = run(folder, line, 2);
@@ -61,7 +70,8 @@ fn bad_input_ends_with_3_and_names_the_file() {
         ),
         ("sample empty --count 1 --out s", "empty is not a run"),
         ("evaluate empty --data ph.store --out e.json", "empty is not a run"),
-        ("report --real empty --out r.html", "manifest.json"),
+        ("report --real empty --out r.html", "empty is not a slice store"),
+        ("report --synthetic nowhere:train --out r.html", "hint: `synthmr import` and `synthmr sample` make"),
     ] {
         let (_, err) = run(folder, line, 3);
         assert!(err.contains("error: ") && err.contains(expected), "synthmr {line}\n{err}");
@@ -85,6 +95,34 @@ fn a_damaged_cohort_is_listed_fault_by_fault() {
     assert_eq!(report["findings"].as_array().unwrap().len(), 2);
     run(folder, "import ph --out ph.store", 3);
     assert!(!folder.join("ph.store").exists());
+}
+
+#[test]
+fn a_damaged_store_is_refused_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    make_store(folder);
+    let segmenter = format!("train segmenter {TINY_SEGMENTER} --kimg 0.016 --train ph.store");
+    run(folder, &format!("{segmenter} --out seg"), 0);
+    let shard = folder.join("ph.store/shard-00000.safetensors");
+    let mut bytes = fs::read(&shard).unwrap();
+    // A bit of a pixel somewhere in the middle of the images: no header and no label tells.
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&shard, bytes).unwrap();
+    for line in [
+        format!("train generator {TINY_GENERATOR} --kimg 0.016 --data ph.store --out gen"),
+        format!("{segmenter} --out other"),
+        format!("{segmenter} --out seg"),
+        "evaluate seg --data ph.store --out eval.json".to_owned(),
+    ] {
+        let (_, err) = run(folder, &line, 3);
+        let expected = "shard-00000.safetensors is damaged: expected digest";
+        assert!(err.contains(expected) && err.contains("hint:"), "synthmr {line}\n{err}");
+    }
+    for made in ["gen", "other", "eval.json"] {
+        assert!(!folder.join(made).exists(), "{made}");
+    }
 }
 
 #[test]
