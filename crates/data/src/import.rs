@@ -1,6 +1,7 @@
 //! From a cohort to a store: division, preparation, pseudonyms, contact sheet.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -9,7 +10,7 @@ use synthmr_core::files::Access;
 use synthmr_core::records::{Origin, SCHEMA, StoreManifest, SubjectRecord};
 use synthmr_core::{Split, SubjectId};
 
-use crate::cohort::{Cohort, CohortSubject};
+use crate::cohort::{Cohort, CohortSubject, Contents, Finding, Holder, printable};
 use crate::prepare::{Preparation, PrepareError, PreparedSubject};
 use crate::sheet::{self, SHEET_ROWS, SheetImage};
 use crate::split::{SplitError, SplitRequest};
@@ -58,6 +59,9 @@ pub struct ImportSummary {
     pub without_slices: Vec<SubjectId>,
     /// Share of the kept pixels of each class, background first; sums to 1.
     pub class_share: Vec<f64>,
+    /// What a person should know of the volumes and the recipe, by subject in the cohort's order: guessed
+    /// orientations, above all. Their number is in the manifest's preparation steps.
+    pub warnings: Vec<Finding>,
 }
 
 /// One part of a store.
@@ -86,6 +90,9 @@ pub enum ImportError {
     /// The store cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// `progress` wished to stop.
+    #[error("interrupted; nothing was written\nhint: run the same command again")]
+    Interrupted,
 }
 
 /// `subjects.private.json`.
@@ -104,7 +111,8 @@ struct PrivateSubject<'a> {
 }
 
 /// Makes the store `out` of a cohort. Runs on rayon's threads; the store's bytes depend on the volumes and
-/// the options alone, not on the number of threads.
+/// the options alone, not on the number of threads. `progress` is told of every subject, and stops the import by
+/// breaking.
 ///
 /// # Errors
 /// [`ImportError`]: the first faulty subject in the cohort's order, an impossible division, or a store that
@@ -113,7 +121,7 @@ pub fn import(
     cohort: &Cohort,
     out: &Path,
     options: &ImportOptions,
-    progress: &(dyn Fn(ImportProgress) + Sync),
+    progress: &(dyn Fn(ImportProgress) -> ControlFlow<()> + Sync),
 ) -> Result<ImportSummary, ImportError> {
     if cohort.subjects.is_empty() {
         return Err(ImportError::NoSubjects);
@@ -130,34 +138,65 @@ pub fn import(
     let mut writer = StoreWriter::create(out, layout.clone())?;
     let mut records: Vec<SubjectRecord> = Vec::with_capacity(names.len());
     let mut sheet_picks = SheetPicks::new(&assignment.splits);
+    let mut contents = Contents::default();
+    let mut warnings: Vec<Finding> = options.preparation.warning(&cohort.channels).into_iter().collect();
     let mut class_pixels = vec![0u64; cohort.labels.class_count()];
     let at_once = rayon::current_num_threads().clamp(1, SUBJECTS_AT_ONCE);
     for group in cohort.subjects.chunks(at_once) {
         let prepared: Vec<Result<PreparedSubject, PrepareError>> =
             group.par_iter().map(|subject| options.preparation.subject(cohort, subject)).collect();
         for (subject, prepared) in group.iter().zip(prepared) {
-            let prepared = prepared?;
+            let mut prepared = prepared?;
+            check_content_is_new(&mut contents, cohort, subject, &prepared)?;
+            warnings.append(&mut prepared.warnings);
             let index = records.len();
             push_slices(&mut writer, index as u32, &prepared)?;
             sheet_picks.take(index, &prepared);
             prepared.labels.iter().for_each(|&class| class_pixels[usize::from(class)] += 1);
             records.push(record_of(subject, assignment.splits[index], &prepared, options));
-            progress(ImportProgress {
+            let done = ImportProgress {
                 subjects_done: records.len(),
                 subjects: names.len(),
                 slices: writer.len(),
-            });
+            };
+            if progress(done).is_break() {
+                return Err(ImportError::Interrupted);
+            }
         }
     }
     write_private(&writer, &names, &records)?;
     sheet::render("Training slices of the cohort", true, &layout, &sheet_picks.images).add_to(&writer)?;
-    let origin = Origin::Cohort {
-        preparation: options.preparation.record(),
-        split: assignment.record,
-        subjects: records.clone(),
-    };
+    let mut preparation = options.preparation.record(&cohort.channels);
+    if !warnings.is_empty() {
+        preparation.steps.push(format!(
+            "imported with {} warnings about headers, saturated intensities or the recipe; `synthmr check` lists \
+             those of the volumes",
+            warnings.len()
+        ));
+    }
+    let origin = Origin::Cohort { preparation, split: assignment.record, subjects: records.clone() };
     let manifest = writer.finish(origin)?;
-    Ok(summarise(manifest, names, &records, &class_pixels))
+    Ok(ImportSummary { warnings, ..summarise(manifest, names, &records, &class_pixels) })
+}
+
+/// Refuses a volume that was seen before: a patient under two names would be in two parts of the division.
+fn check_content_is_new(
+    contents: &mut Contents,
+    cohort: &Cohort,
+    subject: &CohortSubject,
+    prepared: &PreparedSubject,
+) -> Result<(), PrepareError> {
+    let paths = subject.images.iter().chain([&subject.annotation]);
+    let roles = cohort.channels.iter().map(String::as_str).chain(["annotation"]);
+    for ((digest, path), role) in prepared.digests.iter().zip(paths).zip(roles) {
+        let Some(digest) = digest else { continue };
+        let holder =
+            Holder { subject: subject.id.as_str().to_owned(), file: printable(path), role: role.to_owned() };
+        if let Some(finding) = contents.add(digest, holder) {
+            return Err(PrepareError::Fault { finding: Box::new(finding) });
+        }
+    }
+    Ok(())
 }
 
 fn push_slices(writer: &mut StoreWriter, subject: u32, prepared: &PreparedSubject) -> Result<(), StoreError> {
@@ -221,6 +260,7 @@ fn summarise(
         parts,
         without_slices: empty.map(|(name, _)| name).collect(),
         class_share: class_pixels.iter().map(|&pixels| pixels as f64 / total).collect(),
+        warnings: Vec::new(),
     }
 }
 

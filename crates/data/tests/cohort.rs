@@ -188,8 +188,9 @@ fn n12_geometry() {
     spacing.affine[2][2] = 1.5;
     let mut shifted = image(2);
     shifted.affine[0][3] += 0.5;
+    // The same axes in space, one voxel farther.
     let mut flipped = image(2);
-    flipped.affine[0] = [1.0, 0.0, 0.0, 0.0];
+    flipped.affine[0] = [1.0, 0.0, 0.0, 1.0];
     for (volume, what) in [(shape, "shape"), (spacing, "spacing"), (shifted, "affine"), (flipped, "affine")] {
         let folder = Folder::new(&["a"]);
         folder.put("a", "_t2", &volume);
@@ -201,6 +202,14 @@ fn n12_geometry() {
     rounded.affine[0][3] += 0.001;
     folder.put("a", "_t2", &rounded);
     assert!(folder.check().findings.is_empty(), "a rounded affine is the same place");
+    for codes in ["RAS", "PIL", "SRA"] {
+        let turned = image(2).reorient(codes.parse().unwrap());
+        folder.put("a", "_t2", &turned);
+        assert!(folder.check().findings.is_empty(), "{codes} is another order of the same voxels");
+        folder.put("a", "_flair", &turned.reorient("LPS".parse().unwrap()));
+        assert!(folder.fault().found.contains("a/a_t2.nii.gz"), "the same content in {codes}");
+        folder.put("a", "_flair", &image(3));
+    }
 }
 
 #[test]
@@ -247,7 +256,10 @@ fn n13_duplicate_content_under_two_ids() {
     nifti::write(&folder.file("b", "_flair"), &image(3), Datatype::I32).unwrap();
     let fault = folder.fault();
     assert_eq!((fault.subject.as_str(), fault.file.as_str()), ("b", "b/b_flair.nii.gz"));
-    assert!(fault.found.contains("a/a_flair.nii.gz") && fault.hint.contains("cross the split"), "{fault}");
+    assert!(
+        fault.found.contains("a/a_flair.nii.gz of subject a") && fault.hint.contains("cross the split"),
+        "{fault}"
+    );
 
     let folder = Folder::new(&["a"]);
     folder.put("a", "_t1ce", &image(0));

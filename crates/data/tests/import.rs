@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+use std::ops::ControlFlow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,14 +29,14 @@ fn options(recipe: Recipe, resolution: usize, split: &str) -> ImportOptions {
 
 fn small_phantom(folder: &Path, subjects: usize) -> Cohort {
     let path = folder.join("ph");
-    phantom::generate(&path, &PhantomOptions { subjects, seed: 7, size: 32 }, &|_| {}).unwrap();
+    phantom::generate(&path, &PhantomOptions { subjects, seed: 7, size: 32 }, &|_| ControlFlow::Continue(())).unwrap();
     cohort::discover(&path).unwrap()
 }
 
 fn import_on(threads: usize, cohort: &Cohort, out: &Path) -> ImportSummary {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let options = options(Recipe::Robust, 16, "train=0.6,val=0.1,control=0.1,test=0.2");
-    pool.install(|| import(cohort, out, &options, &|_| {})).unwrap()
+    pool.install(|| import(cohort, out, &options, &|_| ControlFlow::Continue(()))).unwrap()
 }
 
 #[derive(Deserialize)]
@@ -141,7 +142,7 @@ fn another_seed_or_key_changes_what_it_should() {
     let run = |name: &str, change: fn(&mut ImportOptions)| {
         let mut options = options(Recipe::Paper, 16, "train=0.6,test=0.4");
         change(&mut options);
-        import(&cohort, &folder.path().join(name), &options, &|_| {}).unwrap().manifest
+        import(&cohort, &folder.path().join(name), &options, &|_| ControlFlow::Continue(())).unwrap().manifest
     };
     let (first, key) = (run("a", |_| {}), run("b", |o| o.pseudonym_key = 1));
     assert_eq!(first.shards, key.shards);
@@ -162,7 +163,7 @@ fn faulty(change: impl Fn(&mut Volume), suffix: &str) -> String {
     nifti::write(&path, &volume, Datatype::F32).unwrap();
     let out = folder.path().join("out.store");
     let error =
-        import(&cohort, &out, &options(Recipe::Robust, 16, "train=0.5,test=0.5"), &|_| {}).unwrap_err();
+        import(&cohort, &out, &options(Recipe::Robust, 16, "train=0.5,test=0.5"), &|_| ControlFlow::Continue(())).unwrap_err();
     assert!(!out.exists());
     assert!(matches!(error, ImportError::Prepare(_)), "{error}");
     let message = error.to_string();
@@ -174,10 +175,12 @@ fn faulty(change: impl Fn(&mut Volume), suffix: &str) -> String {
 
 #[test]
 fn rejects_faulty_volumes_by_subject_and_file() {
-    assert!(faulty(|v| v.voxels[5] = f32::NAN, "t2").contains("found 1 that are NaN"));
+    assert!(faulty(|v| v.voxels[5] = f32::NAN, "t2").contains("found 1 voxels that are NaN"));
     assert!(faulty(|v| v.voxels[5] = f32::NEG_INFINITY, "t2").contains("NaN or infinite"));
-    assert!(faulty(|v| v.voxels.fill(0.0), "t2").contains("found none"));
-    assert!(faulty(|v| v.voxels.fill(-3.0), "t2").contains("positive intensities"));
+    assert!(faulty(|v| v.voxels.fill(0.0), "t2").contains("found all voxels 0"));
+    let negative = |v: &mut Volume| v.voxels.iter_mut().for_each(|voxel| *voxel = -3.0 - *voxel);
+    assert!(faulty(negative, "t2").contains("positive intensities"));
+    assert!(faulty(|v| v.voxels[5] = 1e30, "t2").contains("values of one order"));
     assert!(faulty(|v| v.voxels[9] = 0.9999, "seg").contains("[0.9999] (1 voxels)"));
     assert!(faulty(|v| v.voxels[9] = -1.0, "seg").contains("[0, 1, 2, 3, 4]"));
     assert!(faulty(|v| v.voxels[9] = 1e30, "seg").contains("among"));
@@ -185,8 +188,8 @@ fn rejects_faulty_volumes_by_subject_and_file() {
         v.shape[2] -= 1;
         v.voxels.truncate(v.shape.iter().product());
     };
-    assert!(faulty(cut, "seg").contains("found [32, 32, 20]"));
-    assert!(faulty(|v| v.affine[0][3] += 1.0, "seg").contains("found a corner 1.000 mm away"));
+    assert!(faulty(cut, "seg").contains("Phantom_0002_t1.nii.gz, found [32, 32, 20]"));
+    assert!(faulty(|v| v.affine[0][3] += 1.0, "seg").contains("moves voxels by up to 1.000 mm"));
 }
 
 #[test]
@@ -196,4 +199,70 @@ fn rejects_resolutions_and_recipes_that_do_not_exist() {
         assert!(message.contains(&format!("found {resolution}")) && message.contains("hint:"), "{message}");
     }
     assert!("papr".parse::<Recipe>().unwrap_err().to_string().contains("\"papr\""));
+}
+
+#[test]
+fn one_patient_under_two_names_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let cohort = small_phantom(folder.path(), 3);
+    let path = |n: usize| folder.path().join(format!("ph/Phantom_000{n}/Phantom_000{n}_t2.nii.gz"));
+    // The same values, stored in another way.
+    let volume = nifti::read(&path(1)).unwrap().reorient("RAS".parse().unwrap());
+    nifti::write(&path(3), &volume, Datatype::F32).unwrap();
+    let out = folder.path().join("out.store");
+    let options = options(Recipe::Robust, 16, "train=0.5,test=0.5");
+    let message = import(&cohort, &out, &options, &|_| ControlFlow::Continue(())).unwrap_err().to_string();
+    for part in
+        ["subject Phantom_0003", "Phantom_0003_t2.nii.gz", "of subject Phantom_0001", "cross the split"]
+    {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing of the store stays");
+}
+
+#[test]
+fn guessed_orientations_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let cohort = small_phantom(folder.path(), 2);
+    let options = options(Recipe::Robust, 16, "train=0.5,test=0.5");
+    let quiet = import(&cohort, &folder.path().join("quiet.store"), &options, &|_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(quiet.warnings, []);
+    for subject in &cohort.subjects {
+        for path in subject.images.iter().chain([&subject.annotation]) {
+            let volume = nifti::read(path).unwrap();
+            let plain = folder.path().join("plain.nii");
+            nifti::write(&plain, &volume, Datatype::F32).unwrap();
+            let mut bytes = fs::read(&plain).unwrap();
+            bytes[252..256].fill(0);
+            // The name says gzip; the reader looks at the bytes.
+            fs::write(path, bytes).unwrap();
+        }
+    }
+    let summary = import(&cohort, &folder.path().join("out.store"), &options, &|_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(summary.warnings.len(), 10, "{:#?}", summary.warnings);
+    let first = summary.warnings[0].to_string();
+    assert!(first.contains("Phantom_0001_t1.nii.gz") && first.contains("an orientation"), "{first}");
+    let steps = |summary: &ImportSummary| match &summary.manifest.origin {
+        Origin::Cohort { preparation, .. } => preparation.steps.join("\n"),
+        Origin::Sampled(_) => panic!("not real"),
+    };
+    assert!(steps(&summary).contains("10 warnings") && !steps(&quiet).contains("warnings"));
+}
+
+#[test]
+fn the_paper_recipe_says_which_contrast_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cohort = small_phantom(folder.path(), 2);
+    let options = options(Recipe::Paper, 16, "train=0.5,test=0.5");
+    let run = |cohort: &Cohort, name: &str| {
+        let summary = import(cohort, &folder.path().join(name), &options, &|_| ControlFlow::Continue(())).unwrap();
+        let Origin::Cohort { preparation, .. } = summary.manifest.origin else { panic!("not real") };
+        (preparation.steps.join("\n"), summary.warnings)
+    };
+    let (steps, warnings) = run(&cohort, "a.store");
+    assert!(steps.contains("square's T1 pixels") && warnings.is_empty(), "{steps}");
+    cohort.channels[0] = "MPRAGE".into();
+    let (steps, warnings) = run(&cohort, "b.store");
+    assert!(steps.contains("square's MPRAGE pixels"), "{steps}");
+    assert!(warnings.len() == 1 && warnings[0].found.contains("MPRAGE was used instead"), "{warnings:?}");
 }

@@ -1,7 +1,7 @@
 //! Everything that is wrong with a cohort, found in one pass over its volumes.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -10,12 +10,10 @@ use synthmr_core::Digest;
 use super::CohortError;
 use super::contents::{self, Context};
 use super::discover::{Found, scan};
+use super::duplicates::{Contents, Holder};
 use super::finding::{Finding, Level, printable};
 use super::layout::Role;
-use crate::nifti::{self, Header};
-
-/// Two voxels count as one place when they are closer than this share of the smallest spacing.
-const SAME_PLACE: f64 = 0.1;
+use crate::nifti::{self, AxisCodes, Grid};
 
 /// The result of [`check`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,7 +71,7 @@ struct Checked {
 fn check_subject(root: &Path, context: &Context<'_>, found: &Found) -> Checked {
     let mut findings = Vec::new();
     let mut digests = Vec::new();
-    let mut first: Option<(&PathBuf, Header)> = None;
+    let mut first: Option<(String, Grid)> = None;
     let mut buffer = Vec::new();
     for (index, (role, relative)) in found.volumes.iter().enumerate() {
         let file = printable(relative);
@@ -102,69 +100,29 @@ fn check_subject(root: &Path, context: &Context<'_>, found: &Found) -> Checked {
             Role::Channel(_) => contents::check_image(&header, &volume, &mut report),
             Role::Annotation => contents::check_annotation(context.labels, &volume, &mut report),
         };
+        let volume = volume.reorient(AxisCodes::LPS);
         if comparable {
             digests.push((contents::digest(&volume), index));
         }
+        let grid = Grid::of(&volume);
         match &first {
-            None => first = Some((relative, header)),
-            Some((reference, expected)) => {
-                if let Some((what, wanted, got)) = geometry_difference(expected, &header) {
-                    let expected = format!("{what} {wanted}, as in {}", printable(reference));
-                    let hint = "register and resample the subject's volumes onto one grid";
-                    report(Level::Fault, expected, got, hint);
-                }
-            }
+            None => first = Some((file.clone(), grid)),
+            Some((reference, expected)) => contents::check_grid(expected, reference, &grid, &mut report),
         }
         buffer = volume.voxels;
     }
     Checked { findings, digests }
 }
 
-/// The first of shape, spacing and place in which two volumes differ: what, expected, found.
-fn geometry_difference(expected: &Header, found: &Header) -> Option<(&'static str, String, String)> {
-    if expected.shape != found.shape {
-        return Some(("shape", format!("{:?}", expected.shape), format!("{:?}", found.shape)));
-    }
-    let (wanted, got) = (expected.spacing_mm(), found.spacing_mm());
-    if wanted.iter().zip(got).any(|(a, b)| (a - b).abs() > 1e-3 * a) {
-        return Some(("spacing in mm", format!("{wanted:?}"), format!("{got:?}")));
-    }
-    let distance = contents::largest_distance(expected.shape, &expected.affine, &found.affine);
-    let smallest = wanted.into_iter().fold(f64::INFINITY, f64::min);
-    if distance > SAME_PLACE * smallest {
-        let found = format!("{:?}, which moves voxels by up to {distance:.3} mm", found.affine);
-        return Some(("affine", format!("{:?}", expected.affine), found));
-    }
-    None
-}
-
-/// Volumes with the same shape and values: one patient under two names, or one contrast under two.
 fn same_content(context: &Context<'_>, found: &[Found], checked: &[Checked]) -> Vec<Finding> {
-    let mut holders: BTreeMap<&Digest, Vec<(usize, usize)>> = BTreeMap::new();
-    for (subject, checked) in checked.iter().enumerate() {
-        for (digest, volume) in &checked.digests {
-            holders.entry(digest).or_default().push((subject, *volume));
-        }
-    }
+    let mut contents = Contents::default();
     let mut findings = Vec::new();
-    for holders in holders.values() {
-        let (original, copies) = (holders[0], &holders[1..]);
-        for &(subject, volume) in copies {
-            let (role, relative) = &found[subject].volumes[volume];
-            let other = printable(&found[original.0].volumes[original.1].1);
-            let hint = if subject == original.0 {
-                "one contrast under two names: replace one of them"
-            } else {
-                "one patient under two names would cross the split: remove one of them"
-            };
-            findings.push(Finding::new(
-                Level::Fault,
-                &found[subject].printed,
-                printable(relative),
-                format!("{} values of its own", context.role_name(*role)),
-                format!("the content of {other}"),
-                hint,
-            ));
+    for (found, checked) in found.iter().zip(checked) {
+        for (digest, volume) in &checked.digests {
+            let (role, relative) = &found.volumes[*volume];
+            let role = context.role_name(*role).to_owned();
+            let holder = Holder { subject: found.printed.clone(), file: printable(relative), role };
+            findings.extend(contents.add(digest, holder));
         }
     }
     findings

@@ -7,7 +7,7 @@ use synthmr_core::{Digest, LabelScheme};
 
 use super::finding::Level;
 use super::layout::Role;
-use crate::nifti::{AffineSource, Datatype, Header, Volume};
+use crate::nifti::{AffineSource, Datatype, Grid, Header, Volume, largest_distance};
 
 /// An image whose largest magnitude exceeds the 99.9th percentile of its non-zero magnitudes this many
 /// times has a damaged voxel: it would take the whole grey scale. MR images stay far below 100.
@@ -35,25 +35,10 @@ impl Context<'_> {
 }
 
 /// Receives level, expected, found and hint.
-pub(super) type Report<'a> = &'a mut dyn FnMut(Level, String, String, &str);
-
-/// What two affines make of the same voxels: the largest distance over the eight corners, in millimetres.
-/// Both affines are linear, so no voxel between the corners moves farther.
-pub(super) fn largest_distance(shape: [usize; 3], a: &[[f64; 4]; 3], b: &[[f64; 4]; 3]) -> f64 {
-    let corner = |bits: usize| -> f64 {
-        let index: [f64; 3] =
-            std::array::from_fn(|axis| if bits >> axis & 1 == 1 { shape[axis] as f64 - 1.0 } else { 0.0 });
-        let difference = |row: usize| {
-            (0..3).map(|axis| (a[row][axis] - b[row][axis]) * index[axis]).sum::<f64>() + a[row][3]
-                - b[row][3]
-        };
-        (0..3).map(|row| difference(row).powi(2)).sum::<f64>().sqrt()
-    };
-    (0..8).map(corner).fold(0.0, f64::max)
-}
+pub(crate) type Report<'a> = &'a mut dyn FnMut(Level, String, String, &str);
 
 /// Warnings about a header that can be read in more than one way.
-pub(super) fn check_header(header: &Header, report: Report<'_>) {
+pub(crate) fn check_header(header: &Header, report: Report<'_>) {
     if header.affine_source == AffineSource::Base {
         report(
             Level::Warning,
@@ -84,7 +69,18 @@ pub(super) fn check_header(header: &Header, report: Report<'_>) {
     }
 }
 
-fn check_finite(volume: &Volume, report: Report<'_>) -> bool {
+/// Checks that a volume is on the grid of its subject's first one, `reference`. Both were turned to LPS: files
+/// of one subject may store their axes differently.
+pub(crate) fn check_grid(expected: &Grid, reference: &str, found: &Grid, report: Report<'_>) {
+    if let Some(difference) = expected.difference(found) {
+        let expected = format!("{} {}, as in {reference}", difference.what, difference.expected);
+        let hint = "register and resample the subject's volumes onto one grid";
+        report(Level::Fault, expected, difference.found, hint);
+    }
+}
+
+/// Checks that all values are numbers; false when they are not.
+pub(crate) fn check_finite(volume: &Volume, report: Report<'_>) -> bool {
     let count = volume.non_finite_count();
     if count > 0 {
         report(
@@ -98,7 +94,7 @@ fn check_finite(volume: &Volume, report: Report<'_>) -> bool {
 }
 
 /// Checks an image's values; false when they are not worth comparing with other volumes.
-pub(super) fn check_image(header: &Header, volume: &Volume, report: Report<'_>) -> bool {
+pub(crate) fn check_image(header: &Header, volume: &Volume, report: Report<'_>) -> bool {
     if !check_finite(volume, report) {
         return false;
     }
@@ -231,8 +227,9 @@ fn is_known(labels: &LabelScheme, value: f32) -> bool {
         && labels.classes.iter().any(|class| class.source_values.contains(&(value as i32)))
 }
 
-/// The digest of shape and values; equal for volumes that differ only in how they are stored.
-pub(super) fn digest(volume: &Volume) -> Digest {
+/// The digest of shape and values. Taken after the turn to LPS it is equal for volumes that differ only in how
+/// they are stored.
+pub(crate) fn digest(volume: &Volume) -> Digest {
     let mut digester = Digester::new();
     for extent in volume.shape {
         digester.add(&(extent as u64).to_le_bytes());

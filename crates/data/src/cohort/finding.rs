@@ -33,7 +33,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(
+    pub(crate) fn new(
         level: Level,
         subject: &str,
         file: impl Into<String>,
@@ -69,7 +69,7 @@ impl fmt::Display for Finding {
 }
 
 /// A path as text that is safe on a terminal: control characters and invalid UTF-8 are escaped.
-pub(super) fn printable(path: &Path) -> String {
+pub(crate) fn printable(path: &Path) -> String {
     let mut out = String::new();
     for c in path.to_string_lossy().chars() {
         if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }

@@ -5,6 +5,7 @@ mod check;
 mod contents;
 mod description;
 mod discover;
+mod duplicates;
 mod finding;
 mod layout;
 mod pattern;
@@ -14,6 +15,10 @@ use std::path::PathBuf;
 
 use synthmr_core::files::FileError;
 use synthmr_core::{LabelScheme, SubjectId};
+
+pub(crate) use contents::{check_finite, check_grid, check_header, check_image, digest};
+pub(crate) use duplicates::{Contents, Holder};
+pub(crate) use finding::printable;
 
 pub use check::{CheckReport, check};
 pub use discover::discover;

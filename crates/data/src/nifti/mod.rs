@@ -8,6 +8,7 @@
 mod affine;
 mod datatype;
 mod error;
+mod grid;
 mod gzip;
 mod header;
 mod orient;
@@ -15,6 +16,8 @@ mod reader;
 mod source;
 mod volume;
 mod writer;
+
+pub(crate) use grid::{Grid, largest_distance};
 
 pub use datatype::Datatype;
 pub use error::{NiftiError, Part, Refusal};

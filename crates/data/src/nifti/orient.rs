@@ -166,6 +166,26 @@ mod tests {
     }
 
     #[test]
+    fn all_orientations_turn_to_the_same_lps_volume() {
+        // Values that say where they are in LPS: 100 l + 10 p + s.
+        let voxels = (0..24).map(|i| (100 * (i % 2) + 10 * (i / 2 % 3) + i / 6) as f32).collect();
+        let affine = [[-1.0, 0.0, 0.0, 5.0], [0.0, -2.0, 0.0, 6.0], [0.0, 0.0, 3.0, -7.0]];
+        let lps = Volume::new([2, 3, 4], affine, voxels);
+        for codes in all() {
+            let stored = lps.clone().reorient(codes);
+            assert_eq!((stored.axis_codes(), stored.shape.iter().product::<usize>()), (codes, 24));
+            assert_eq!(stored.reorient(AxisCodes::LPS), lps, "{codes}");
+        }
+    }
+
+    #[test]
+    fn oblique_axes_go_to_the_nearest() {
+        let (sin, cos) = 0.6f64.sin_cos();
+        let affine = [[cos, -sin, 0.0, 0.0], [sin, cos, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
+        assert_eq!(AxisCodes::of(&affine), AxisCodes::RAS);
+    }
+
+    #[test]
     fn other_letters_are_refused() {
         for text in ["", "LP", "LLS", "LPSX", "lps", "LRS", "Zoë"] {
             assert!(text.parse::<AxisCodes>().is_err(), "{text} was accepted");

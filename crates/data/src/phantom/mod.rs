@@ -15,6 +15,7 @@ mod render;
 mod shapes;
 mod signal;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -75,17 +76,20 @@ pub enum PhantomError {
         /// Why.
         source: NiftiError,
     },
+    /// `progress` wished to stop.
+    #[error("interrupted; nothing was written\nhint: run the same command again")]
+    Interrupted,
 }
 
 /// Writes `dir/Phantom_0001/Phantom_0001_t1.nii.gz` and so on; the folder appears when it is complete. Calls
-/// `progress` with the number of subjects done. Runs on rayon's threads.
+/// `progress` with the number of subjects done, which stops by breaking. Runs on rayon's threads.
 ///
 /// # Errors
 /// [`PhantomError`]: impossible options, a folder that exists, or one that cannot be written.
 pub fn generate(
     dir: &Path,
     options: &PhantomOptions,
-    progress: &(dyn Fn(usize) + Sync),
+    progress: &(dyn Fn(usize) -> ControlFlow<()> + Sync),
 ) -> Result<(), PhantomError> {
     if !(1..=MOST_SUBJECTS).contains(&options.subjects) {
         return Err(PhantomError::Subjects { found: options.subjects });
@@ -96,8 +100,10 @@ pub fn generate(
     (0..options.subjects).into_par_iter().try_for_each(|index| {
         let subject = render::subject(options.seed, index as u64, options.size);
         write(folder.path(), &format!("Phantom_{:04}", index + 1), &subject)?;
-        progress(done.fetch_add(1, Ordering::Relaxed) + 1);
-        Ok::<(), PhantomError>(())
+        match progress(done.fetch_add(1, Ordering::Relaxed) + 1) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(PhantomError::Interrupted),
+        }
     })?;
     folder.commit()?;
     Ok(())

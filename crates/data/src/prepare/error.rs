@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use synthmr_core::{SubjectId, limits};
 
+use crate::cohort::Finding;
 use crate::nifti::NiftiError;
 
 /// Why a subject cannot be prepared.
@@ -36,17 +37,14 @@ pub enum PrepareError {
         /// What is wrong with which file.
         source: NiftiError,
     },
-    /// Voxels that are no numbers.
+    /// A volume that `synthmr check` calls a fault: its values, its place, or its content under two names.
     #[error(
-        "subject {subject}: {path}: expected finite voxels, found {count} that are NaN or infinite\nhint: export the volume again, or set those voxels to 0"
+        "subject {}: {}: expected {}, found {}\nhint: {}",
+        finding.subject, finding.file, finding.expected, finding.found, finding.hint
     )]
-    NonFinite {
-        /// The subject.
-        subject: SubjectId,
-        /// The volume.
-        path: PathBuf,
-        /// How many.
-        count: usize,
+    Fault {
+        /// What is wrong with which file.
+        finding: Box<Finding>,
     },
     /// Nothing to scale by.
     #[error(
@@ -57,38 +55,6 @@ pub enum PrepareError {
         subject: SubjectId,
         /// The volume.
         path: PathBuf,
-    },
-    /// Volumes of different extents.
-    #[error(
-        "subject {subject}: {path}: expected {expected:?} voxels (left, posterior, superior) as in {reference}, found {found:?}\nhint: register the volumes of a subject to one grid first"
-    )]
-    Shape {
-        /// The subject.
-        subject: SubjectId,
-        /// The volume that differs.
-        path: PathBuf,
-        /// The subject's first volume.
-        reference: PathBuf,
-        /// Its extents.
-        expected: [usize; 3],
-        /// The extents of the volume that differs.
-        found: [usize; 3],
-    },
-    /// Volumes in different places.
-    #[error(
-        "subject {subject}: {path}: expected the place of {reference} to within {limit_mm:.3} mm, found a corner {distance_mm:.3} mm away\nhint: register the volumes of a subject to one grid first"
-    )]
-    Place {
-        /// The subject.
-        subject: SubjectId,
-        /// The volume that differs.
-        path: PathBuf,
-        /// The subject's first volume.
-        reference: PathBuf,
-        /// How far corners may be apart.
-        limit_mm: f64,
-        /// How far they are.
-        distance_mm: f64,
     },
     /// Annotation values without a class.
     #[error(

@@ -15,7 +15,6 @@
 
 mod error;
 mod intensity;
-mod orient;
 mod resample;
 
 use std::fmt;
@@ -24,13 +23,12 @@ use std::str::FromStr;
 
 use rayon::prelude::*;
 use synthmr_core::records::PreparationRecord;
-use synthmr_core::{LabelScheme, limits};
+use synthmr_core::{Digest, LabelScheme, limits};
 
-use crate::cohort::{Cohort, CohortSubject};
-use crate::nifti::{self, Volume};
+use crate::cohort::{self, Cohort, CohortSubject, Finding, Level, printable};
+use crate::nifti::{self, AxisCodes, Grid, Volume};
 
 pub use error::PrepareError;
-use orient::{into_lps, largest_displacement};
 use resample::Square;
 
 /// T1 intensity above which the study counts a pixel (of 255).
@@ -41,10 +39,6 @@ const KEPT_PERCENT: usize = 15;
 
 /// The share of brain voxels that `robust` maps below 255.
 const ROBUST_QUANTILE: f64 = 0.995;
-
-/// How far the grids of one subject's volumes may be apart at any corner, in voxels: beyond rounding of
-/// headers, an annotation is drawn on another image.
-const GRID_TOLERANCE_VOXELS: f64 = 0.1;
 
 /// Smallest training resolution: below it no anatomy is left.
 const SMALLEST_RESOLUTION: usize = 16;
@@ -77,6 +71,18 @@ pub struct PreparedSubject {
     pub slices: Vec<i32>,
     /// Distance between the centres of stored pixels: rows, columns, slices; millimetres.
     pub spacing_mm: [f64; 3],
+    /// What a person should know of the subject's volumes: orientations that are a guess, lost highlights.
+    pub warnings: Vec<Finding>,
+    /// Digest of the content of every volume, images first; none for an annotation without foreground, which
+    /// many subjects may have.
+    pub digests: Vec<Option<Digest>>,
+}
+
+/// A volume that has been read and found good.
+struct Inspected {
+    volume: Volume,
+    digest: Option<Digest>,
+    warnings: Vec<Finding>,
 }
 
 impl Preparation {
@@ -97,13 +103,14 @@ impl Preparation {
         self.resolution
     }
 
-    /// What is done, in words, for the store's manifest.
-    pub fn record(&self) -> PreparationRecord {
+    /// What is done to a cohort with these contrasts, in words, for the store's manifest.
+    pub fn record(&self, channels: &[String]) -> PreparationRecord {
         let (scale, kept) = match self.recipe {
             Recipe::Paper => (
                 "each volume divided by its maximum, times 255, cut to 8 bit".to_owned(),
                 format!(
-                    "slices kept when more than {KEPT_PERCENT} % of the square's T1 pixels exceed {PAPER_INTENSITY}"
+                    "slices kept when more than {KEPT_PERCENT} % of the square's {} pixels exceed {PAPER_INTENSITY}",
+                    channels[deciding_channel(channels)]
                 ),
             ),
             Recipe::Robust => (
@@ -133,72 +140,78 @@ impl Preparation {
         PreparationRecord { recipe: self.recipe.to_string(), steps }
     }
 
+    /// What a person should know of the recipe's work on a cohort with these contrasts: `paper` looks at T1, and
+    /// takes the first contrast where there is no T1.
+    pub fn warning(&self, channels: &[String]) -> Option<Finding> {
+        let decides = &channels[deciding_channel(channels)];
+        if self.recipe != Recipe::Paper || is_t1(decides) {
+            return None;
+        }
+        Some(Finding::new(
+            Level::Warning,
+            "",
+            "",
+            "a contrast named T1, by which the recipe `paper` keeps or drops slices",
+            format!("{}; {decides} was used instead", channels.join(", ")),
+            "name the contrast T1 in cohort.toml, or use the recipe `robust`, which looks at all contrasts",
+        ))
+    }
+
     /// Reads and prepares one subject of a cohort. Runs on rayon's threads; the result does not depend on
     /// their number. Memory: the subject's volumes as f32 and u8.
     ///
     /// # Errors
-    /// [`PrepareError`] with the subject and the file: unreadable, NaN or infinite voxels, an empty or
-    /// negative volume, volumes of different shape or place, annotation values without a class.
+    /// [`PrepareError`] with the subject and the file: unreadable, or what `synthmr check` calls a fault of one
+    /// subject (NaN, constant, a voxel that outshines all others, another grid), an image without positive
+    /// intensities, annotation values without a class.
     pub fn subject(&self, cohort: &Cohort, subject: &CohortSubject) -> Result<PreparedSubject, PrepareError> {
         let id = &subject.id;
         let paths: Vec<&Path> =
             subject.images.iter().chain([&subject.annotation]).map(|path| path.as_path()).collect();
-        let volumes: Vec<Result<Volume, PrepareError>> = paths
+        let inspected: Vec<Result<Inspected, PrepareError>> = paths
             .par_iter()
-            .map(|path| {
-                let volume =
-                    nifti::read(path).map_err(|source| PrepareError::Read { subject: id.clone(), source })?;
-                let count = volume.non_finite_count();
-                if count > 0 {
-                    return Err(PrepareError::NonFinite {
-                        subject: id.clone(),
-                        path: path.to_path_buf(),
-                        count,
-                    });
-                }
-                Ok(into_lps(volume))
+            .enumerate()
+            .map(|(index, path)| {
+                let (header, volume) = nifti::read_with_header(path)
+                    .map_err(|source| PrepareError::Read { subject: id.clone(), source })?;
+                let mut digest = None;
+                let (volume, warnings) = findings_of(subject, path, volume, |mut volume, report| {
+                    cohort::check_header(&header, report);
+                    let is_image = index < subject.images.len();
+                    let good = if is_image {
+                        cohort::check_image(&header, &volume, report)
+                    } else {
+                        cohort::check_finite(&volume, report)
+                    };
+                    if good {
+                        volume = volume.reorient(AxisCodes::LPS);
+                        let comparable = is_image || volume.voxels.iter().any(|&v| v != 0.0);
+                        digest = comparable.then(|| cohort::digest(&volume));
+                    }
+                    volume
+                })?;
+                Ok(Inspected { volume, digest, warnings })
             })
             .collect();
-        let mut volumes = volumes.into_iter().collect::<Result<Vec<_>, _>>()?;
-        for (volume, path) in volumes.iter().zip(&paths).skip(1) {
-            self.check_grid(subject, &volumes[0], volume, path)?;
+        let inspected = inspected.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let grid = Grid::of(&inspected[0].volume);
+        for (other, path) in inspected.iter().zip(&paths).skip(1) {
+            findings_of(subject, path, (), |(), report| {
+                cohort::check_grid(&grid, &printable(paths[0]), &Grid::of(&other.volume), report);
+            })?;
+        }
+        let (mut volumes, mut digests, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+        for inspected in inspected {
+            volumes.push(inspected.volume);
+            digests.push(inspected.digest);
+            warnings.extend(inspected.warnings);
         }
         // The annotation is the last of the paths, so there is always one.
         let Some(annotation) = volumes.pop() else { unreachable!("a subject has an annotation") };
         let classes = classes_of(&annotation, &cohort.labels, subject)?;
         drop(annotation);
-        self.slices(cohort, subject, &volumes, &classes)
-    }
-
-    fn check_grid(
-        &self,
-        subject: &CohortSubject,
-        first: &Volume,
-        other: &Volume,
-        path: &Path,
-    ) -> Result<(), PrepareError> {
-        let reference = subject.images[0].clone();
-        if other.shape != first.shape {
-            return Err(PrepareError::Shape {
-                subject: subject.id.clone(),
-                path: path.to_owned(),
-                reference,
-                expected: first.shape,
-                found: other.shape,
-            });
-        }
-        let voxel = first.spacing_mm.into_iter().fold(f64::INFINITY, f64::min);
-        let distance_mm = largest_displacement(first, other);
-        if distance_mm > GRID_TOLERANCE_VOXELS * voxel {
-            return Err(PrepareError::Place {
-                subject: subject.id.clone(),
-                path: path.to_owned(),
-                reference,
-                limit_mm: GRID_TOLERANCE_VOXELS * voxel,
-                distance_mm,
-            });
-        }
-        Ok(())
+        let prepared = self.slices(cohort, subject, &volumes, &classes)?;
+        Ok(PreparedSubject { warnings, digests, ..prepared })
     }
 
     /// Scales, selects and reduces.
@@ -234,7 +247,7 @@ impl Preparation {
             })
             .collect();
         let scaled = scaled.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let t1 = cohort.channels.iter().position(|name| name == "T1").unwrap_or(0);
+        let t1 = deciding_channel(&cohort.channels);
         let counted = |z: usize| {
             let slice = z * plane..(z + 1) * plane;
             match self.recipe {
@@ -262,7 +275,36 @@ impl Preparation {
             labels,
             slices: kept.into_iter().map(|z| z as i32).collect(),
             spacing_mm: [y * factor, x * factor, z],
+            warnings: Vec::new(),
+            digests: Vec::new(),
         })
+    }
+}
+
+/// The contrast whose intensities decide which slices `paper` keeps.
+fn deciding_channel(channels: &[String]) -> usize {
+    channels.iter().position(|name| is_t1(name)).unwrap_or(0)
+}
+
+fn is_t1(name: &str) -> bool {
+    name.eq_ignore_ascii_case("T1")
+}
+
+/// Runs a check of [`cohort`] on `input`: its first fault is an error, its warnings come with the result.
+fn findings_of<I, O>(
+    subject: &CohortSubject,
+    path: &Path,
+    input: I,
+    check: impl FnOnce(I, &mut dyn FnMut(Level, String, String, &str)) -> O,
+) -> Result<(O, Vec<Finding>), PrepareError> {
+    let mut findings = Vec::new();
+    let output = check(input, &mut |level, expected, found, hint| {
+        let file = printable(path);
+        findings.push(Finding::new(level, subject.id.as_str(), file, expected, found, hint));
+    });
+    match findings.iter().position(|finding| finding.level == Level::Fault) {
+        Some(first) => Err(PrepareError::Fault { finding: Box::new(findings.swap_remove(first)) }),
+        None => Ok((output, findings)),
     }
 }
 
