@@ -4,21 +4,25 @@
 /// Longest subject name, in bytes: file systems allow 255 for one path component.
 pub const SUBJECT_NAME_BYTES: usize = 200;
 
-/// Largest volume, in voxels: 16 times a 512 x 512 x 512 scan is more than any MR volume, and
-/// as f32 it is still addressable on the smallest machine we promise to run on.
+/// Largest volume, in voxels: 15 times a BraTS volume (240 x 240 x 155), more than any MR volume of a head.
+/// As f32 it takes 512 MiB.
 pub const VOLUME_VOXELS: u64 = 512 * 512 * 512;
 
 /// Largest extent of one volume axis: NIfTI-1 stores 16-bit signed extents, and real scans stay below.
 pub const VOLUME_EXTENT: u64 = 4096;
 
+/// Largest number of a real subject's slice, counted from 0: the last one along the longest axis.
+pub const SLICE_NUMBER: i32 = VOLUME_EXTENT as i32 - 1;
+
 /// Largest NIfTI extension block, in bytes: real ones hold a few kilobytes of XML or DICOM fields.
 pub const NIFTI_EXTENSION_BYTES: u64 = 64 << 20;
 
-/// How many times larger than its file a gzip stream may unpack, beyond [`GZIP_FREE_BYTES`]. DEFLATE itself
-/// cannot exceed 1032; the voxel limit bounds the memory, this one stops reading padding after the volume.
-pub const GZIP_RATIO: u64 = 1100;
+/// How many times larger than its gzip file a volume may be declared, beyond [`GZIP_FREE_BYTES`]: DEFLATE never
+/// exceeds 1032 (258 bytes for two bits), so a smaller file cannot hold the volume. It is refused before memory
+/// is taken; the voxel limit bounds what any file can make us take.
+pub const GZIP_RATIO: u64 = 1032;
 
-/// Unpacked bytes that are always allowed, whatever the ratio.
+/// Unpacked bytes that a header may always declare, whatever the ratio.
 pub const GZIP_FREE_BYTES: u64 = 1 << 20;
 
 /// Most members of one gzip stream: block-compressed files hold a member for every 64 KiB, which allows
