@@ -5,18 +5,20 @@ Written from Karras et al. 2020 (arXiv 1912.04958) with the operations of the pu
 scale for modulation, bias + leaky ReLU + gain as separate operations, torch.optim.Adam, generated and real
 images in two passes of the discriminator.
 
-    python tools/bench/stylegan2_torch.py        prints one JSON line a measurement
+    python tools/bench/stylegan2_torch.py [RUNS]
+
+prints one JSON line a measurement: phases by themselves, both main phases, and the mean iteration; then all again
+under the allocator's settings in _peer.py.
 """
 
-import json
 import math
-import statistics
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from _peer import again_with_tuned_allocator, report, seconds
 
 SQRT2 = math.sqrt(2)
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -276,27 +278,7 @@ def step_times(res, batch, base, largest, planes, dims, mapping_layers, runs):
         d_opt.step()
 
     phases = {"g-main": g_main, "g-path": g_path, "d-main": d_main, "d-r1": d_r1}
-    times = {}
-    for name, phase in phases.items():
-        phase()
-        times[name] = []
-        for _ in range(runs):
-            start = time.perf_counter()
-            phase()
-            times[name].append(time.perf_counter() - start)
-    return times
-
-
-def report(bench, system, seconds):
-    line = {
-        "bench": bench,
-        "system": system,
-        "seconds_median": statistics.median(seconds),
-        "seconds_min": min(seconds),
-        "seconds_max": max(seconds),
-        "runs": len(seconds),
-    }
-    print(json.dumps(line), flush=True)
+    return {name: seconds(runs, phase) for name, phase in phases.items()}
 
 
 def main():
@@ -304,14 +286,17 @@ def main():
     torch.manual_seed(0)
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     times = step_times(64, 8, 4096, 128, 5, 512, 8, runs)
-    for phase, seconds in times.items():
-        report(f"stylegan2-64-{phase}", "pytorch f32", seconds)
+    more = {"version": torch.__version__}
+    for phase, phase_seconds in times.items():
+        report(f"stylegan2-64-phase-{phase}", "pytorch f32", phase_seconds, **more)
+    report("stylegan2-64-main", "pytorch f32", [g + d for g, d in zip(times["g-main"], times["d-main"])], **more)
     # One iteration with lazy regularisation: both main phases, the path length every 4, R1 every 16 steps.
     combined = [
         g + d + p / 4 + r / 16
         for g, d, p, r in zip(times["g-main"], times["d-main"], times["g-path"], times["d-r1"])
     ]
-    report("stylegan2-64-iteration", "pytorch f32", combined)
+    report("stylegan2-64-iteration", "pytorch f32", combined, **more)
+    again_with_tuned_allocator()
 
 
 if __name__ == "__main__":

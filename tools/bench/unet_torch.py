@@ -3,20 +3,21 @@
 The same network, batch and step: nn.Module layers in the authors' order (doubling, then 1x1 convolution), Dice and
 cross-entropy at every decoder level but the lowest, clip_grad_norm_, torch.optim.SGD with Nesterov momentum.
 
-    python tools/bench/unet_torch.py [RUNS [THREADS]]        prints one JSON line a measurement
+    python tools/bench/unet_torch.py [RUNS [THREADS]]
+
+prints one JSON line a measurement, then all again under the allocator's settings in _peer.py.
 """
 
-import json
 import pathlib
-import statistics
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
 from unet import UNet  # noqa: E402
+
+from _peer import again_with_tuned_allocator, report, seconds  # noqa: E402
 
 BATCH, SIDE, WARM_UP, SMOOTH = 16, 64, 3, 1e-5
 
@@ -36,22 +37,6 @@ def standardised(images):
         foreground = image[image != 0]
         channels.append((image - foreground.mean()) / foreground.std())
     return torch.stack(channels).view_as(x)
-
-
-def seconds(runs, work):
-    for _ in range(WARM_UP):
-        work()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return times
-
-
-def report(bench, system, times):
-    line = {"bench": bench, "system": system, "seconds_median": round(statistics.median(times), 4)}
-    print(json.dumps(line | {"seconds_min": round(min(times), 4), "seconds_max": round(max(times), 4), "runs": len(times)}))
 
 
 def main():
@@ -84,8 +69,9 @@ def main():
             with autocast:
                 return network(standardised(images), SIDE)[0].argmax(1)
 
-        report("unet-train-step-64", f"PyTorch {torch.__version__} {name}", seconds(runs, step))
-        report("unet-predict-64", f"PyTorch {torch.__version__} {name}", seconds(runs, predict))
+        for bench, work in (("unet-train-step-64", step), ("unet-predict-64", predict)):
+            report(bench, f"pytorch {name}", seconds(runs, work, WARM_UP), version=torch.__version__)
+    again_with_tuned_allocator()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-//! Times all metrics of a subject and prints one JSON line a case, with the values, so that a peer can be timed
-//! and compared in the same run (`tools/bench/surface_medpy.py`).
+//! Times all metrics of a subject, HD95 among them, and prints one JSON line a case with the values; the peer is
+//! `tools/bench/surface_medpy.py`, which computes HD95 alone.
 //!
-//! `bench_surface [--repeats N] [CASES.json]`: without a file, a made-up subject of 240 x 240 x 155 voxels. The
-//! file holds a list of `{name, shape, spacing_mm, truth, prediction}`; the last two name files of raw `u8`
-//! labels beside it.
+//! `cargo run --release -p synthmr-metrics --example bench_surface [--repeats N] [CASES.json]`
+//!
+//! Without a file: a made-up subject of 240 x 240 x 155 voxels, the same as the peer's. The file holds a list of
+//! `{name, shape, spacing_mm, truth, prediction}`; the last two name files of raw `u8` labels beside it.
 
 #![expect(clippy::print_stdout, reason = "a bench's result is what it prints")]
 
@@ -36,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let Some(cases) = cases else {
         let shape = [155, 240, 240];
-        let (truth, prediction) = (nested_ellipsoids(shape, 0.0), nested_ellipsoids(shape, 3.0));
+        let (truth, prediction) = (made_up(shape, 0.0), made_up(shape, 3.0));
         return bench("synthetic", shape, [1.0; 3], &truth, &prediction, repeats);
     };
     let folder = cases.parent().unwrap_or(Path::new("."));
@@ -67,14 +68,13 @@ fn bench(
     }
     seconds.sort_by(f64::total_cmp);
     let line = serde_json::json!({
-        "bench": "surface",
-        "peer": "synthmr",
-        "case": name,
-        "shape": shape,
-        "threads": std::thread::available_parallelism()?.get(),
-        "repeats": repeats,
+        "bench": format!("hd95-{}x{}x{}", shape[2], shape[1], shape[0]),
+        "system": "synthmr",
         "seconds_median": seconds[seconds.len() / 2],
         "seconds_min": seconds[0],
+        "seconds_max": seconds[seconds.len() - 1],
+        "runs": seconds.len(),
+        "case": name,
         "classes": values.0,
         "regions": values.1,
     });
@@ -82,25 +82,22 @@ fn bench(
     Ok(())
 }
 
-/// Oedema around necrosis with an enhancing rim; `shift` voxels move and deform it.
-fn nested_ellipsoids(shape: [usize; 3], shift: f64) -> Vec<u8> {
-    let mut labels = vec![0; shape.iter().product()];
-    for (i, label) in labels.iter_mut().enumerate() {
+/// Oedema around an enhancing rim around necrosis; `shift` voxels move and deform them. `[z, y, x]`.
+fn made_up(shape: [usize; 3], shift: f64) -> Vec<u8> {
+    let s = shift;
+    let strokes: [(u8, [f64; 3], [f64; 3]); 3] = [
+        (2, [80.0 + s, 120.0 + s, 90.0 - s], [32.0, 45.0 - s, 38.0]),
+        (3, [84.0 + s, 118.0, 92.0], [17.0, 20.0, 19.0 + s]),
+        (1, [84.0, 118.0 + s, 92.0], [12.0, 14.0, 13.0 - s]),
+    ];
+    let label_at = |i: usize| {
         let at = [i / (shape[1] * shape[2]), i / shape[2] % shape[1], i % shape[2]].map(|v| v as f64);
-        let wave = 1.0 + 0.06 * shift * (at[0] / 7.0).sin() * (at[1] / 5.0).cos();
-        let radius = |center: [f64; 3], size: [f64; 3]| -> f64 {
-            (0..3).map(|axis| ((at[axis] - center[axis] - shift) / size[axis]).powi(2)).sum::<f64>() * wave
+        let inside = |center: &[f64; 3], radii: &[f64; 3]| {
+            (0..3).map(|axis| ((at[axis] - center[axis]) / radii[axis]).powi(2)).sum::<f64>() <= 1.0
         };
-        let (oedema, core) = (
-            radius([80.0, 120.0, 90.0], [32.0, 45.0, 38.0]),
-            radius([84.0, 118.0, 92.0], [17.0, 20.0, 19.0]),
-        );
-        *label = match (oedema, core) {
-            (_, core) if core < 0.5 => 1,
-            (_, core) if core < 1.0 => 3,
-            (oedema, _) if oedema < 1.0 => 2,
-            _ => 0,
-        };
-    }
-    labels
+        // Later strokes lie over earlier ones.
+        let top = strokes.iter().rev().find(|(_, center, radii)| inside(center, radii));
+        top.map_or(0, |(label, ..)| *label)
+    };
+    (0..shape.iter().product()).map(label_at).collect()
 }
