@@ -9,7 +9,7 @@ use synthmr_core::records::{
     LabelQuality, Origin, PreparationRecord, SamplingRecord, SplitMethod, SplitRecord, StoreManifest,
     SubjectRecord,
 };
-use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split};
+use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split, limits};
 use synthmr_data::store::{SliceStore, StoreError, StoreLayout, StoreWriter};
 
 const SIDE: usize = 8;
@@ -285,4 +285,60 @@ fn changed_pixels_and_labels_are_found() {
     let mut writer = StoreWriter::create(&other, layout()).unwrap();
     let error = writer.push(&image(0), &[4; SIDE * SIDE], None, 0).unwrap_err();
     assert!(error.to_string().contains("below 4, found 4"), "{error}");
+}
+
+/// Consumers stack a subject's slices by number, so a crafted number would be a crafted allocation.
+#[test]
+fn rejects_slice_numbers_that_cannot_be() {
+    let opened_with = |index: usize, number: i32| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = store_in(&folder);
+        let shard = path.join("shard-00000.safetensors");
+        let mut bytes = fs::read(&shard).unwrap();
+        let first: Vec<u8> = (100..109i32).flat_map(i32::to_le_bytes).collect();
+        let at = bytes.windows(36).position(|window| window == first).unwrap() + 4 * index;
+        bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        fs::write(&shard, bytes).unwrap();
+        SliceStore::open(&path).map(drop)
+    };
+    opened_with(0, 0).unwrap();
+    opened_with(0, limits::SLICE_NUMBER).unwrap();
+    // Number 100 of another subject is another slice.
+    opened_with(4, 100).unwrap();
+    for (index, number, expected) in [
+        (0, limits::SLICE_NUMBER + 1, "numbered 0 to 4095, found 4096 of subject 0"),
+        (8, i32::MAX, "found 2147483647 of subject 2"),
+        (3, -1, "found -1 of subject 0"),
+        (3, 101, "found slice 101 of subject 0 twice"),
+    ] {
+        let message = opened_with(index, number).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let written = |origin: Origin, subject: Option<u32>, numbers: [i32; 2]| {
+        let mut writer = StoreWriter::create(&folder.path().join("y.store"), layout()).unwrap();
+        numbers.into_iter().for_each(|n| writer.push(&image(0), &label(0), subject, n).unwrap());
+        writer.finish(origin).unwrap_err().to_string()
+    };
+    let message = written(sampled_origin(), None, [0, -7]);
+    assert!(message.contains("images numbered from 0, found -7"), "{message}");
+    let message = written(cohort_origin([2, 0, 0]), Some(0), [5, 5]);
+    assert!(message.contains("found slice 5 of subject 0 twice"), "{message}");
+}
+
+#[test]
+fn labels_that_are_no_class_are_found_even_under_a_right_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = store_in(&folder);
+    let (shard, file) = (path.join("shard-00000.safetensors"), path.join("manifest.json"));
+    let mut bytes = fs::read(&shard).unwrap();
+    let at = bytes.windows(SIDE * SIDE).position(|w| w == label(1)).unwrap();
+    bytes[at] = 4;
+    fs::write(&shard, &bytes).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    manifest["shards"][0]["digest"] = Digest::of(&bytes).as_str().into();
+    fs::write(&file, manifest.to_string()).unwrap();
+    let error = SliceStore::open(&path).unwrap().verify().unwrap_err();
+    assert!(matches!(error, StoreError::Label { slice, found: 4, .. } if slice % 4 == 1), "{error}");
 }

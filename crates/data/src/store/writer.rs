@@ -8,7 +8,7 @@ use synthmr_core::records::{Origin, SCHEMA, ShardRecord, StoreManifest, Tool};
 use synthmr_core::{Digest, LabelScheme};
 
 use super::shard::ShardBuffer;
-use super::slices::{check_manifest, check_subjects};
+use super::slices::{check_manifest, check_slices};
 use super::{MANIFEST_FILE, StoreError, shard_file};
 
 /// Bytes of pixels in one shard: large enough to be read at full speed, small enough to be held in memory
@@ -36,7 +36,8 @@ pub struct StoreWriter {
     layout: StoreLayout,
     buffer: ShardBuffer,
     shards: Vec<ShardRecord>,
-    subjects: Vec<i32>,
+    /// Subject (-1 for none) and number of every slice.
+    slices: Vec<(i32, i32)>,
     slices_per_shard: usize,
 }
 
@@ -52,7 +53,7 @@ impl StoreWriter {
             folder: FolderWriter::create(path)?,
             buffer: ShardBuffer::default(),
             shards: Vec::new(),
-            subjects: Vec::new(),
+            slices: Vec::new(),
             slices_per_shard: (SHARD_BYTES / slice_bytes.max(1)).max(1),
             layout,
         })
@@ -79,10 +80,10 @@ impl StoreWriter {
         let classes = self.layout.labels.class_count();
         let largest = label.iter().copied().max().unwrap_or(0);
         if usize::from(largest) >= classes {
-            let slice = self.subjects.len();
+            let slice = self.slices.len();
             return Err(StoreError::Label { path: self.target.clone(), slice, classes, found: largest });
         }
-        if self.subjects.len() >= u32::MAX as usize {
+        if self.slices.len() >= u32::MAX as usize {
             return Err(StoreError::TooLarge { path: self.target.clone(), limit: u32::MAX as usize });
         }
         assert!(subject.is_none_or(|s| i32::try_from(s).is_ok()), "a subject's index fits the shard's i32");
@@ -91,7 +92,7 @@ impl StoreWriter {
         self.buffer.labels.extend_from_slice(label);
         self.buffer.subject.extend_from_slice(&subject.to_le_bytes());
         self.buffer.slice.extend_from_slice(&slice.to_le_bytes());
-        self.subjects.push(subject);
+        self.slices.push((subject, slice));
         if self.buffer.len() == self.slices_per_shard {
             self.flush()?;
         }
@@ -100,12 +101,12 @@ impl StoreWriter {
 
     /// Slices so far.
     pub fn len(&self) -> usize {
-        self.subjects.len()
+        self.slices.len()
     }
 
     /// True before the first slice.
     pub fn is_empty(&self) -> bool {
-        self.subjects.is_empty()
+        self.slices.is_empty()
     }
 
     /// Adds a file beside the shards, such as the contact sheet; a private one is for the owner only.
@@ -148,14 +149,14 @@ impl StoreWriter {
             channels: self.layout.channels,
             height: self.layout.height,
             width: self.layout.width,
-            slices: self.subjects.len(),
+            slices: self.slices.len(),
             labels: self.layout.labels,
             origin,
             shards: self.shards,
         };
         let path = self.target.join(MANIFEST_FILE);
         check_manifest(&manifest)
-            .and_then(|()| check_subjects(&manifest, &self.subjects))
+            .and_then(|()| check_slices(&manifest, &self.slices))
             .map_err(|message| StoreError::Manifest { path, message })?;
         files::write_json(&self.folder.path().join(MANIFEST_FILE), &manifest)?;
         self.folder.commit()?;
