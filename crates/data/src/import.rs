@@ -154,11 +154,8 @@ pub fn import(
             sheet_picks.take(index, &prepared);
             prepared.labels.iter().for_each(|&class| class_pixels[usize::from(class)] += 1);
             records.push(record_of(subject, assignment.splits[index], &prepared, options));
-            let done = ImportProgress {
-                subjects_done: records.len(),
-                subjects: names.len(),
-                slices: writer.len(),
-            };
+            let done =
+                ImportProgress { subjects_done: records.len(), subjects: names.len(), slices: writer.len() };
             if progress(done).is_break() {
                 return Err(ImportError::Interrupted);
             }

@@ -3,8 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
-use std::ops::ControlFlow;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -29,7 +29,8 @@ fn options(recipe: Recipe, resolution: usize, split: &str) -> ImportOptions {
 
 fn small_phantom(folder: &Path, subjects: usize) -> Cohort {
     let path = folder.join("ph");
-    phantom::generate(&path, &PhantomOptions { subjects, seed: 7, size: 32 }, &|_| ControlFlow::Continue(())).unwrap();
+    phantom::generate(&path, &PhantomOptions { subjects, seed: 7, size: 32 }, &|_| ControlFlow::Continue(()))
+        .unwrap();
     cohort::discover(&path).unwrap()
 }
 
@@ -162,8 +163,10 @@ fn faulty(change: impl Fn(&mut Volume), suffix: &str) -> String {
     change(&mut volume);
     nifti::write(&path, &volume, Datatype::F32).unwrap();
     let out = folder.path().join("out.store");
-    let error =
-        import(&cohort, &out, &options(Recipe::Robust, 16, "train=0.5,test=0.5"), &|_| ControlFlow::Continue(())).unwrap_err();
+    let error = import(&cohort, &out, &options(Recipe::Robust, 16, "train=0.5,test=0.5"), &|_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap_err();
     assert!(!out.exists());
     assert!(matches!(error, ImportError::Prepare(_)), "{error}");
     let message = error.to_string();
@@ -225,7 +228,8 @@ fn guessed_orientations_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let cohort = small_phantom(folder.path(), 2);
     let options = options(Recipe::Robust, 16, "train=0.5,test=0.5");
-    let quiet = import(&cohort, &folder.path().join("quiet.store"), &options, &|_| ControlFlow::Continue(())).unwrap();
+    let quiet = import(&cohort, &folder.path().join("quiet.store"), &options, &|_| ControlFlow::Continue(()))
+        .unwrap();
     assert_eq!(quiet.warnings, []);
     for subject in &cohort.subjects {
         for path in subject.images.iter().chain([&subject.annotation]) {
@@ -238,7 +242,8 @@ fn guessed_orientations_are_told() {
             fs::write(path, bytes).unwrap();
         }
     }
-    let summary = import(&cohort, &folder.path().join("out.store"), &options, &|_| ControlFlow::Continue(())).unwrap();
+    let summary =
+        import(&cohort, &folder.path().join("out.store"), &options, &|_| ControlFlow::Continue(())).unwrap();
     assert_eq!(summary.warnings.len(), 10, "{:#?}", summary.warnings);
     let first = summary.warnings[0].to_string();
     assert!(first.contains("Phantom_0001_t1.nii.gz") && first.contains("an orientation"), "{first}");
@@ -255,7 +260,8 @@ fn the_paper_recipe_says_which_contrast_decides() {
     let mut cohort = small_phantom(folder.path(), 2);
     let options = options(Recipe::Paper, 16, "train=0.5,test=0.5");
     let run = |cohort: &Cohort, name: &str| {
-        let summary = import(cohort, &folder.path().join(name), &options, &|_| ControlFlow::Continue(())).unwrap();
+        let summary =
+            import(cohort, &folder.path().join(name), &options, &|_| ControlFlow::Continue(())).unwrap();
         let Origin::Cohort { preparation, .. } = summary.manifest.origin else { panic!("not real") };
         (preparation.steps.join("\n"), summary.warnings)
     };

@@ -1,7 +1,7 @@
 //! The phantom cohort from outside: repeatable, extensible, as alike as people are, with tumours in the brain.
 
-use std::ops::ControlFlow;
 use std::fs;
+use std::ops::ControlFlow;
 
 use synthmr_data::cohort;
 use synthmr_data::nifti::{self, Volume};
@@ -18,7 +18,12 @@ fn a_subject_depends_on_seed_and_number_alone() {
     let folder = tempfile::tempdir().unwrap();
     for subjects in [2, 3] {
         let options = PhantomOptions { subjects, seed: 7, size: 40 };
-        phantom::generate(&folder.path().join(subjects.to_string()), &options, &|_| ControlFlow::Continue(())).unwrap();
+        phantom::generate(
+            &folder.path().join(subjects.to_string()),
+            &options,
+            &|_| ControlFlow::Continue(()),
+        )
+        .unwrap();
     }
     let file = |cohort: &str, name: &str| folder.path().join(cohort).join(name);
     for suffix in ["t1", "t1ce", "t2", "flair", "seg"] {
@@ -96,7 +101,10 @@ fn correlation(a: &[u8], b: &[u8], pixels: usize) -> f64 {
 fn subjects_are_as_alike_as_registered_people() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ph");
-    phantom::generate(&path, &PhantomOptions { subjects: 5, seed: 7, size: DEFAULT_SIZE }, &|_| ControlFlow::Continue(())).unwrap();
+    phantom::generate(&path, &PhantomOptions { subjects: 5, seed: 7, size: DEFAULT_SIZE }, &|_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     let cohort = cohort::discover(&path).unwrap();
     let preparation = Preparation::new(Recipe::Robust, 64).unwrap();
     let prepared: Vec<PreparedSubject> =
@@ -122,7 +130,9 @@ fn subjects_are_as_alike_as_registered_people() {
 fn rejects_cohorts_that_cannot_be() {
     let folder = tempfile::tempdir().unwrap();
     let generate = |subjects, size| {
-        phantom::generate(&folder.path().join("x"), &PhantomOptions { subjects, seed: 1, size }, &|_| ControlFlow::Continue(()))
+        phantom::generate(&folder.path().join("x"), &PhantomOptions { subjects, seed: 1, size }, &|_| {
+            ControlFlow::Continue(())
+        })
     };
     assert!(matches!(generate(0, 64), Err(PhantomError::Subjects { found: 0 })));
     assert!(matches!(generate(10_000, 64), Err(PhantomError::Subjects { .. })));
