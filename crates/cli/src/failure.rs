@@ -211,6 +211,7 @@ failure_from! {
     PhantomError => |error| match error {
         PhantomError::File(file) => file_code(file),
         PhantomError::Volume { .. } => Code::Environment,
+        PhantomError::Interrupted => Code::Interrupted,
         _ => Code::Usage,
     },
     ImportError => |error| match error {
@@ -218,6 +219,7 @@ failure_from! {
         ImportError::Prepare(prepare) => prepare_code(prepare),
         ImportError::Store(store) => store_code(store),
         ImportError::NoSubjects => Code::Input,
+        ImportError::Interrupted => Code::Interrupted,
     },
     ConfigError => |error| match error {
         ConfigError::Syntax { .. } => Code::Input,

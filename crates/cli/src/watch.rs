@@ -1,6 +1,7 @@
 //! Progress for people, and signals: the program's side of [`synthmr_train::Watch`].
 
 use std::io::IsTerminal;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,21 @@ const LINE_SECONDS: f64 = 10.0;
 
 /// Weight of the newest measurement in the shown rate.
 const RATE_SMOOTHING: f64 = 0.1;
+
+/// Whether a signal asked this process to stop, for work that has no [`Watch`].
+pub(crate) struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    /// From here on signals ask instead of ending the program; see [`Terminal::new`].
+    pub(crate) fn new() -> Result<Self, Failure> {
+        Ok(Self(stop_flag()?))
+    }
+
+    /// What a callback answers that may stop the work that calls it.
+    pub(crate) fn wish(&self) -> ControlFlow<()> {
+        if self.0.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
 
 /// A bar on a terminal, lines elsewhere.
 pub(crate) struct Terminal {

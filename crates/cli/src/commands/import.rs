@@ -1,18 +1,18 @@
 //! `synthmr import`: from a cohort to a store of slices.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use synthmr_core::files;
 use synthmr_data::cohort;
-use synthmr_data::import::{ImportOptions, ImportSummary, import};
+use synthmr_data::import::{ImportError, ImportOptions, ImportSummary, import};
 use synthmr_data::prepare::{Preparation, Recipe};
 use synthmr_data::split::SplitRequest;
 
 use crate::arguments::Common;
 use crate::console;
 use crate::engine::set_up_threads;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
+use crate::watch::StopFlag;
 
 /// Divide a cohort by subject and prepare its slices.
 #[derive(Debug, clap::Args)]
@@ -35,33 +35,51 @@ pub(crate) struct Import {
     /// Seed of the division.
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// Secret key of the pseudonyms; give the same one to import a cohort again under the same pseudonyms
-    /// [default: drawn at random].
-    #[arg(long, value_name = "NUMBER")]
+    /// Secret key of the pseudonyms; give the same one to import a cohort again under the same pseudonyms. Other
+    /// users of this machine see it in the list of processes [default: drawn by the system's generator].
+    #[arg(long, value_name = "NUMBER", conflicts_with = "pseudonym_key_file")]
     pseudonym_key: Option<u64>,
+    /// File with the secret key of the pseudonyms, one number; a hospital that keeps its own key gives it this
+    /// way, so that it shows in no list of processes and in no history of the shell.
+    #[arg(long, value_name = "FILE")]
+    pseudonym_key_file: Option<PathBuf>,
 }
 
 impl Import {
     /// Makes the store.
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
         set_up_threads(common);
+        let stop = StopFlag::new()?;
         let options = ImportOptions {
             preparation: Preparation::new(self.recipe, self.resolution)?,
             split: SplitRequest::parse(&self.split)?,
             seed: self.seed,
-            pseudonym_key: self.pseudonym_key.unwrap_or_else(random_key),
+            pseudonym_key: self.key()?,
         };
         let cohort = cohort::discover(&self.cohort)?;
         cohort.warnings.iter().for_each(|warning| console::note(&warning.to_string()));
+        if stop.wish().is_break() {
+            return Err(ImportError::Interrupted.into());
+        }
         let summary = import(&cohort, &self.out, &options, &|progress| {
             let (done, all) = (progress.subjects_done, progress.subjects);
             console::note(&format!("subject {done} of {all}, {} slices", progress.slices));
+            stop.wish()
         })?;
+        summary.warnings.iter().for_each(|warning| console::note(&warning.to_string()));
         for subject in &summary.without_slices {
             let subject = subject.as_str();
             console::note(&format!("warning: {subject}: no slice passed the recipe's threshold"));
         }
         if common.json { console::json(&summary.manifest) } else { self.print(&summary) }
+    }
+
+    fn key(&self) -> Result<u64, Failure> {
+        match (self.pseudonym_key, &self.pseudonym_key_file) {
+            (Some(key), _) => Ok(key),
+            (None, Some(path)) => key_from(path),
+            (None, None) => getrandom::u64().map_err(|e| Failure::new(Code::Environment, &e)),
+        }
     }
 
     fn print(&self, summary: &ImportSummary) -> Result<(), Failure> {
@@ -83,7 +101,35 @@ impl Import {
     }
 }
 
-/// A number that nobody can guess: the standard library keys its hash maps from the system's generator.
-fn random_key() -> u64 {
-    RandomState::new().build_hasher().finish()
+/// The key in a file. What else the file holds is never printed: it may be another secret.
+fn key_from(path: &Path) -> Result<u64, Failure> {
+    files::read_text(path)?.trim().parse().map_err(|_| {
+        let words = format!(
+            "{}: expected one number from 0 to {} and nothing else\n\
+             hint: `od -An -N8 -tu8 /dev/urandom` prints a number that nobody can guess",
+            path.display(),
+            u64::MAX
+        );
+        Failure::in_words(Code::Input, &words)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_holds_one_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, " 18446744073709551615\n").unwrap();
+        assert_eq!(key_from(&path).unwrap(), u64::MAX);
+        for text in ["", "12 13", "-1", "18446744073709551616", "hunter2"] {
+            std::fs::write(&path, text).unwrap();
+            let failure = key_from(&path).unwrap_err();
+            assert_eq!(failure.code(), Code::Input);
+            let words = failure.to_string();
+            assert!(words.contains("one number") && !words.contains("hunter2"), "{words}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::arguments::Common;
 use crate::console;
 use crate::engine::set_up_threads;
 use crate::failure::Failure;
+use crate::watch::StopFlag;
 
 /// Write a procedural cohort to try things on.
 ///
@@ -34,7 +35,11 @@ impl Phantom {
         set_up_threads(common);
         let options = PhantomOptions { subjects: self.subjects, seed: self.seed, size: self.size };
         let all = self.subjects;
-        phantom::generate(&self.dir, &options, &|done| console::note(&format!("subject {done} of {all}")))?;
+        let stop = StopFlag::new()?;
+        phantom::generate(&self.dir, &options, &|done| {
+            console::note(&format!("subject {done} of {all}"));
+            stop.wish()
+        })?;
         console::result(&format!("{}: {all} phantom subjects", self.dir.display()));
         Ok(())
     }

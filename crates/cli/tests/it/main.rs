@@ -6,6 +6,7 @@ mod chain;
 mod errors;
 mod help;
 mod kills;
+mod readme;
 mod signals;
 
 use std::path::Path;

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -30,6 +31,45 @@ fn start(folder: &Path, line: &str) -> Child {
 fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
     assert!(status.unwrap().success());
+}
+
+/// Runs a command, sends a signal at its first line of progress, and gives its exit code and what it said then.
+fn stopped(folder: &Path, line: &str, name: &str) -> (Option<i32>, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_synthmr"))
+        .current_dir(folder)
+        .args(["--threads", "1"])
+        .args(line.split_whitespace())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.find(|line| line.starts_with("subject ")).unwrap();
+    assert!(first.starts_with("subject 1 of "), "{first}");
+    signal(&child, name);
+    let rest: Vec<String> = lines.collect();
+    (child.wait().unwrap().code(), rest.join("\n"))
+}
+
+#[test]
+fn a_signal_ends_the_making_of_data_with_5_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    run(folder, "phantom ph --subjects 12 --size 48", 0);
+    for (line, name) in [
+        ("phantom many --subjects 200 --size 64", "INT"),
+        ("phantom many --subjects 200 --size 64", "TERM"),
+        ("import ph --out ph.store --resolution 256", "INT"),
+        ("import ph --out ph.store --resolution 256", "TERM"),
+    ] {
+        let (code, words) = stopped(folder, line, name);
+        assert_eq!(code, Some(5), "synthmr {line} after SIG{name}\n{words}");
+        assert!(words.contains("error: interrupted; nothing was written\nhint:"), "{words}");
+        let left: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["ph"], "synthmr {line} after SIG{name}");
+    }
+    // Nothing stands in the way of the same command.
+    run(folder, "import ph --out ph.store --resolution 16", 0);
 }
 
 #[test]
