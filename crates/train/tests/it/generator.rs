@@ -29,6 +29,7 @@ fn configuration() -> GeneratorConfig {
         "network.channel_base=64",
         "network.channel_max=8",
         "loss.r1_interval=3",
+        "loss.path_length_weight=2.0",
         "loss.path_length_interval=2",
         "loss.style_mixing=0.5",
         "augment.strength=0.3",
