@@ -1,8 +1,9 @@
 //! `cargo xtask bench`: our benches beside the tools that people use for the same work, taking turns.
 //!
 //! A bench is an example `crates/*/examples/bench_NAME.rs`; its peers are `tools/bench/NAME.py` and
-//! `tools/bench/NAME_TOOL.py`. All print JSON lines with `bench`, `system`, `seconds_median`, `seconds_min`, `seconds_max` and `runs`. A peer measures the
-//! same work, and says so by the same `bench`. stdout carries JSON lines and nothing else.
+//! `tools/bench/NAME_TOOL.py`. All print JSON lines with `bench`, `system`, `seconds_median`, `seconds_min`,
+//! `seconds_max` and `runs`. A peer measures the same work, and says so by the same `bench`. stdout carries JSON
+//! lines and nothing else.
 
 mod rows;
 

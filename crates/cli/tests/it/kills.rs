@@ -1,13 +1,12 @@
 //! kill -9 at random moments: while the program starts, trains, and writes a checkpoint.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use synthmr_core::random::{Draw, Stream, rng};
 
-use crate::{TINY_GENERATOR, TINY_SEGMENTER, make_store, run};
+use crate::{TINY_GENERATOR, TINY_SEGMENTER, make_store, run, spawn};
 
 /// Kills of a kind of run.
 const KILLS: usize = 20;
@@ -21,14 +20,7 @@ fn newest_checkpoint(folder: &Path) -> Vec<u8> {
 
 /// Starts the command, kills it after `milliseconds` unless it ends before; true when it ended.
 fn ends_within(folder: &Path, line: &str, milliseconds: u64) -> bool {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_synthmr"))
-        .current_dir(folder)
-        .args(["--threads", "1"])
-        .args(line.split_whitespace())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = spawn(folder, line);
     for _ in 0..milliseconds / 10 {
         if child.try_wait().unwrap().is_some() {
             return true;

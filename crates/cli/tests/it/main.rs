@@ -10,6 +10,7 @@ mod readme;
 mod signals;
 
 use std::path::Path;
+use std::process::{Child, Stdio};
 
 use assert_cmd::Command;
 
@@ -26,6 +27,18 @@ fn run(folder: &Path, line: &str, code: i32) -> (String, String) {
     let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert_eq!(output.status.code(), Some(code), "synthmr {line}\n{out}\n{err}");
     (out, err)
+}
+
+/// Starts a command line with one thread and without output, to be stopped from outside.
+fn spawn(folder: &Path, line: &str) -> Child {
+    std::process::Command::new(env!("CARGO_BIN_EXE_synthmr"))
+        .current_dir(folder)
+        .args(["--threads", "1"])
+        .args(line.split_whitespace())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// Settings that make a generator small enough for a test.

@@ -5,21 +5,14 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::{TINY_GENERATOR, make_store, run};
+use crate::{TINY_GENERATOR, make_store, run, spawn};
 
 /// Starts a training that would take minutes, and waits until it has logged something new.
 fn start(folder: &Path, line: &str) -> Child {
     let events = folder.join("gen/events.jsonl");
     let lines = || fs::read_to_string(&events).map_or(0, |text| text.lines().count());
     let before = lines();
-    let child = Command::new(env!("CARGO_BIN_EXE_synthmr"))
-        .current_dir(folder)
-        .args(["--threads", "1"])
-        .args(line.split_whitespace())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let child = spawn(folder, line);
     let begun = Instant::now();
     while lines() <= before {
         assert!(begun.elapsed() < Duration::from_secs(120), "the training logs nothing");
