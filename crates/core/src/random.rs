@@ -40,25 +40,28 @@ pub enum Stream {
     BackgroundWarmup = 15,
     /// Examples used in tests and benches.
     Test = 16,
-    /// Latents of the fixed sample grid.
-    Grid = 17,
     /// Stochastic layers of a segmenter.
     Dropout = 18,
     /// Mirrored training images.
     Mirror = 19,
+    /// Noise levels of a diffusion model's training step.
+    NoiseLevel = 20,
 }
 
+/// The kind of generator behind all streams.
+pub type Rng = ChaCha8Rng;
+
 /// The generator of random numbers for one (seed, stream, index).
-pub fn rng(seed: u64, stream: Stream, index: u64) -> ChaCha8Rng {
+pub fn rng(seed: u64, stream: Stream, index: u64) -> Rng {
     let mut material = [0u8; 24];
     material[..8].copy_from_slice(&seed.to_le_bytes());
     material[8..16].copy_from_slice(&(stream as u64).to_le_bytes());
     material[16..].copy_from_slice(&index.to_le_bytes());
-    ChaCha8Rng::from_seed(blake3::derive_key("synthmr 2026 random stream", &material))
+    Rng::from_seed(blake3::derive_key("synthmr 2026 random stream", &material))
 }
 
 /// The generator of random numbers for something that has a name instead of a number.
-pub fn named(seed: u64, stream: Stream, name: &str) -> ChaCha8Rng {
+pub fn named(seed: u64, stream: Stream, name: &str) -> Rng {
     let mut index = [0u8; 8];
     index.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..8]);
     rng(seed, stream, u64::from_le_bytes(index))

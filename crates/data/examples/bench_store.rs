@@ -72,6 +72,7 @@ fn write_noise(path: &Path) -> Result<(), StoreError> {
         generators: vec![],
         seed: 0,
         truncation: 1.0,
+        sampler: None,
         label_encoding: LabelEncoding::Gray,
         label_quality: LabelQuality { unclean_share: 0.0, empty_share: 0.0, class_share: BTreeMap::new() },
     }));

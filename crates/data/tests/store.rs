@@ -45,6 +45,7 @@ fn sampled_origin() -> Origin {
         generators: vec![],
         seed: 1,
         truncation: 1.0,
+        sampler: None,
         label_encoding: LabelEncoding::Gray,
         label_quality: LabelQuality {
             unclean_share: 0.0,

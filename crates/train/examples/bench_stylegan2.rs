@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use synthmr_nets::engine::{Precision, set_threads};
 use synthmr_train::config;
-use synthmr_train::gan::{GanState, GeneratorConfig, PRESETS, Steps};
+use synthmr_train::gan::{GanState, Steps};
+use synthmr_train::generator::{Family, GeneratorConfig, PRESETS};
 use tch::{Device, Kind, Tensor};
 
 const SETTINGS: &[&str] = &[
@@ -57,15 +58,17 @@ fn step_seconds(precision: Precision, path_weight: f64, r1_gamma: f64, runs: usi
     let config: GeneratorConfig =
         config::resolve(PRESETS, Some("stylegan2-tiny-64"), None, &settings).expect("the preset resolves");
     let planes = 5;
-    let mut state = GanState::new(&config, planes, Device::Cpu, precision);
-    let steps = Steps { config: &config, planes, contrasts: 4 };
-    let reals = Tensor::rand([config.batch, planes, 64, 64], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
-    steps.run(&mut state, &reals);
+    let Family::StyleGan2(gan) = config.family.clone() else { unreachable!("the preset is a StyleGAN 2's") };
+    let mut state = GanState::new(&config, &gan, planes, Device::Cpu, precision);
+    let batch = config.batch;
+    let steps = Steps { config, gan, planes, contrasts: 4 };
+    let reals = Tensor::rand([batch, planes, 64, 64], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
+    steps.run(&mut state, &reals, 0);
     (0..runs)
         .map(|_| {
             let start = Instant::now();
-            let losses = steps.run(&mut state, &reals);
-            std::hint::black_box(losses.generator.double_value(&[]));
+            let measured = steps.run(&mut state, &reals, 0);
+            std::hint::black_box(measured[0].1.double_value(&[]));
             start.elapsed().as_secs_f64()
         })
         .collect()

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::TrainError;
+
 use settings::{Setting, known_keys, settings_of_file, settings_of_flags};
 
 /// A named configuration that comes with the program.
@@ -163,9 +165,23 @@ pub fn resolve<C: Serialize + DeserializeOwned>(
     let mut table = base.clone();
     given.iter().for_each(|setting| setting.put(&mut table));
     match deserialize::<C>(&table) {
-        Ok(config) => Ok(config),
+        Ok(config) => refuse_strangers(config, given),
         Err(message) => Err(blame::<C>(base, &given, message, preset.is_none().then_some(file).flatten())),
     }
+}
+
+/// Every key that was given must be one that the configuration took: presets of other families have keys that
+/// this one has no use for.
+fn refuse_strangers<C: Serialize>(config: C, given: Vec<Setting>) -> Result<C, ConfigError> {
+    let taken = known_keys(&config);
+    for Setting { origin, key, .. } in given {
+        let key = key.join(".");
+        if !taken.contains(&key) {
+            let nearest = nearest::of(&key, taken.iter().map(String::as_str)).to_owned();
+            return Err(ConfigError::UnknownKey { origin, key, nearest });
+        }
+    }
+    Ok(config)
 }
 
 fn deserialize<C: DeserializeOwned>(table: &toml::Table) -> Result<C, String> {
@@ -205,6 +221,20 @@ fn complete_table<C: Serialize + DeserializeOwned>(preset: &Preset) -> toml::Tab
     match toml::Table::try_from(complete::<C>(preset)) {
         Ok(table) => table,
         Err(e) => panic!("preset {} has no TOML form: {e}", preset.name),
+    }
+}
+
+/// An error that names the key unless `valid`. NaN fails every comparison, so it is refused everywhere.
+pub(crate) fn require(
+    valid: bool,
+    key: &'static str,
+    expected: &str,
+    found: impl fmt::Display,
+) -> Result<(), TrainError> {
+    if valid {
+        Ok(())
+    } else {
+        Err(TrainError::Config { key, expected: expected.to_owned(), found: found.to_string() })
     }
 }
 

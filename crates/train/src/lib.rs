@@ -7,8 +7,10 @@
 mod batches;
 pub mod checkpoint;
 pub mod config;
+pub mod diffusion;
 mod error;
 pub mod gan;
+pub mod generator;
 pub mod optimiser;
 pub mod planes;
 pub mod run;

@@ -7,16 +7,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use synthmr_core::random::{self, Draw, Stream};
 use synthmr_core::records::{InputRecord, LabelQuality, ModelKind, Origin, SamplingRecord};
 use synthmr_core::{LabelEncoding, LabelScheme};
 use synthmr_data::sheet::{self, SHEET_ROWS, SheetImage};
 use synthmr_data::store::{StoreLayout, StoreWriter};
 use synthmr_nets::engine::Precision;
-use synthmr_nets::generators::stylegan2::{Generator, Noise};
+use synthmr_nets::generators::stylegan2::Generator;
 use tch::{Device, Tensor};
 
-use crate::gan::{AVERAGE, GeneratorConfig, bytes};
+use crate::diffusion::Denoiser;
+use crate::generator::{AVERAGE, DrawOptions, Family, GeneratorConfig, ImageSource, bytes};
 use crate::planes::Planes;
 use crate::run::TrainedRun;
 use crate::{Outcome, TrainError, Watch};
@@ -39,13 +39,13 @@ pub struct SampleOptions {
 
 /// A generator ready to draw from.
 pub struct Sampler {
-    generator: Generator,
+    source: Box<dyn ImageSource>,
     planes: Planes,
     layout: StoreLayout,
-    z_dim: i64,
     encoding: LabelEncoding,
-    source: InputRecord,
-    device: Device,
+    record: InputRecord,
+    /// How a diffusion model draws; GANs have one way only.
+    method: Option<String>,
     /// What a person should know about the run that was opened, such as a damaged checkpoint passed over.
     pub notes: Vec<String>,
 }
@@ -80,15 +80,25 @@ impl Sampler {
             .parse()
             .map_err(|found: String| mismatch("precision", "f32 or bf16", found))?;
         let planes = Planes::new(run.record.channels.len(), &run.record.labels, config.labels, device);
-        let generator = Generator::new(&config.network(planes.count()), config.seed, device, precision);
-        generator
-            .parameters
-            .load(&run.checkpoint.take(AVERAGE))
-            .map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
+        let weights = run.checkpoint.take(AVERAGE);
+        let (source, loaded, method): (Box<dyn ImageSource>, _, _) = match &config.family {
+            Family::StyleGan2(gan) => {
+                let network = gan.network(config.resolution, planes.count());
+                let generator = Generator::new(&network, config.seed, device, precision);
+                let loaded = generator.parameters.load(&weights);
+                (Box::new(generator), loaded, None)
+            }
+            Family::Diffusion(diffusion) => {
+                let denoiser = Denoiser::new(&config, diffusion, planes.count(), device, precision);
+                let loaded = denoiser.network.parameters.load(&weights);
+                (Box::new(denoiser), loaded, Some(diffusion.sampler.to_string()))
+            }
+        };
+        loaded.map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
         let side = config.resolution as usize;
         let name = folder.file_name().map(PathBuf::from).unwrap_or_default().display().to_string();
         Ok(Self {
-            generator,
+            source,
             planes,
             layout: StoreLayout {
                 channels: run.record.channels,
@@ -96,10 +106,9 @@ impl Sampler {
                 width: side,
                 labels: run.record.labels,
             },
-            z_dim: config.network.z_dim,
             encoding: config.labels,
-            source: InputRecord { name, digest: run.digest, split: String::new(), weight: None, images: 0 },
-            device,
+            record: InputRecord { name, digest: run.digest, split: String::new(), weight: None, images: 0 },
+            method,
             notes: run.notes,
         })
     }
@@ -112,21 +121,8 @@ impl Sampler {
     /// The block of [`BLOCK`] images that begins at index `block * BLOCK`, as planes in [-1, 1]:
     /// `[BLOCK, planes, r, r]`.
     pub fn planes_of_block(&self, seed: u64, block: u64, truncation: f64) -> Tensor {
-        let indices = block * BLOCK..(block + 1) * BLOCK;
-        let normal = |stream: Stream, count: i64| {
-            let mut values = vec![0f32; BLOCK as usize * count as usize];
-            for (index, chunk) in indices.clone().zip(values.chunks_exact_mut(count as usize)) {
-                random::rng(seed, stream, index).fill_normal(chunk);
-            }
-            Tensor::from_slice(&values).view([BLOCK as i64, count]).to_device(self.device)
-        };
-        let z = normal(Stream::SampleLatent, self.z_dim);
-        let sides = self.generator.synthesis.noise_shapes();
-        let pixels: Vec<i64> = sides.iter().map(|side| side * side).collect();
-        let noise = normal(Stream::SampleNoise, pixels.iter().sum());
-        let noise = noise.split_with_sizes(&pixels, 1);
-        let noise = noise.iter().zip(sides).map(|(flat, side)| flat.reshape([-1, 1, side, side])).collect();
-        tch::no_grad(|| self.generator.forward(&z, truncation, &Noise::Given(noise)))
+        let numbers = block * BLOCK..(block + 1) * BLOCK;
+        self.source.draw(seed, numbers, DrawOptions { truncation })
     }
 
     /// Draws images into a new store at `out`.
@@ -139,6 +135,14 @@ impl Sampler {
         out: &Path,
         watch: &mut dyn Watch,
     ) -> Result<(Outcome, SamplingRecord), TrainError> {
+        if self.method.is_some() && options.truncation != 1.0 {
+            return Err(TrainError::Mismatch {
+                what: "truncation".into(),
+                expected: "1 (none)".into(),
+                found: options.truncation.to_string(),
+                hint: "a diffusion model has no distribution of latents that could be truncated".into(),
+            });
+        }
         let mut writer = StoreWriter::create(out, self.layout.clone())?;
         let mut quality = QualityCounts::default();
         let mut shown = Vec::new();
@@ -167,9 +171,10 @@ impl Sampler {
             watch.progress(quality.images, options.count);
         }
         let record = SamplingRecord {
-            generators: vec![InputRecord { images: options.count as usize, ..self.source.clone() }],
+            generators: vec![InputRecord { images: options.count as usize, ..self.record.clone() }],
             seed: options.seed,
             truncation: options.truncation,
+            sampler: self.method.clone(),
             label_encoding: self.encoding,
             label_quality: quality.record(&self.layout.labels),
         };

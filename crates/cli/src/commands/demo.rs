@@ -123,9 +123,7 @@ impl Demo {
             Step::new(is_finished(&generator))
                 .word("train")
                 .word("generator")
-                .pair("--preset", "stylegan2-tiny-64")
-                // So small a network is faster in f32, on processors with bf16 too.
-                .pair("--precision", "f32")
+                .pair("--preset", "edm-tiny-64")
                 .option("--data", &real)
                 .option("--out", &generator)
                 .pair("--kimg", size.generator_kimg),

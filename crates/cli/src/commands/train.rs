@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use synthmr_core::{Split, files};
 use synthmr_data::store::{SliceStore, StoreSelection};
 use synthmr_train::config::{Preset, resolve};
-use synthmr_train::gan::{self, GeneratorConfig, GeneratorJob};
+use synthmr_train::generator::{self, GeneratorConfig, GeneratorJob};
 use synthmr_train::run::RUN_FILE;
 use synthmr_train::segmentation::{self, SegmenterConfig, SegmenterJob, Source};
 use synthmr_train::{Outcome, TrainError, Watch};
@@ -90,7 +90,7 @@ impl Train {
 
 impl Generator {
     fn run(&self, common: Common) -> Result<(), Failure> {
-        let config: GeneratorConfig = self.settings.resolve(gan::PRESETS)?;
+        let config: GeneratorConfig = self.settings.resolve(generator::PRESETS)?;
         config.validate()?;
         let (store, _) = self.data.open()?;
         let engine = self.settings.engine.set_up(common)?;
@@ -105,7 +105,7 @@ impl Generator {
             precision,
             engine: record,
         };
-        self.settings.train(&config, |folder, watch| gan::train(&job, folder, watch))
+        self.settings.train(&config, |folder, watch| generator::train(&job, folder, watch))
     }
 }
 

@@ -14,12 +14,16 @@ fn usage_errors_end_with_2_and_say_what_was_meant() {
         ("import ph --out s --recipe papr", "papr"),
         ("import ph --out s --split train=0.5,tset=0.5", "tset"),
         ("import ph --out s --pseudonym-key 1 --pseudonym-key-file k", "cannot be used with"),
-        ("train generator --data ph.store --out gen", "--preset stylegan2-tiny-64"),
+        ("train generator --data ph.store --out gen", "--preset edm-tiny-64"),
         ("train generator --data ph.store --out gen --preset stylegan2-tiny", "stylegan2-tiny-64"),
         ("train generator --data ph.store:tets --out gen", "expected one of train, val, control, test"),
         (
             "train generator --data ph.store --out gen --preset stylegan2-tiny-64 --set bacth=8",
             "hint: did you mean `batch`?",
+        ),
+        (
+            "train generator --data ph.store --out gen --preset edm-tiny-64 --set loss.r1_gamma=1.0",
+            "unknown key `loss.r1_gamma`",
         ),
         (
             "train generator --data ph.store --out gen --preset stylegan2-tiny-64 --kimg 0",

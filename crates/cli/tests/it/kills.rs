@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use synthmr_core::random::{Draw, Stream, rng};
 
-use crate::{TINY_GENERATOR, TINY_SEGMENTER, make_store, run, spawn};
+use crate::{TINY_DIFFUSION, TINY_GENERATOR, TINY_SEGMENTER, make_store, run, spawn};
 
 /// Kills of a kind of run.
 const KILLS: usize = 20;
@@ -68,6 +68,11 @@ fn check(command: &str, seed: u64) {
 #[test]
 fn a_generator_killed_at_random_moments_ends_with_the_same_bits() {
     check(&format!("train generator {TINY_GENERATOR} --data ph.store --kimg 0.8"), 1);
+}
+
+#[test]
+fn a_diffusion_model_killed_at_random_moments_ends_with_the_same_bits() {
+    check(&format!("train generator {TINY_DIFFUSION} --data ph.store --kimg 0.8"), 3);
 }
 
 #[test]

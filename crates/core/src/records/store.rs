@@ -135,6 +135,8 @@ pub struct SamplingRecord {
     pub seed: u64,
     /// Truncation of the latent distribution; 1 is none.
     pub truncation: f64,
+    /// How a diffusion model's noise became images, such as `heun, 18 steps`; absent for GANs.
+    pub sampler: Option<String>,
     /// How the generators carried the annotation.
     pub label_encoding: LabelEncoding,
     /// What the drawn annotations look like.

@@ -82,7 +82,10 @@ fn store_facts(manifest: &StoreManifest) -> Vec<Pair> {
         Origin::Sampled(sampling) => {
             facts.extend(sampling.generators.iter().map(|generator| input("drawn from", generator)));
             facts.push(pair("seed", sampling.seed.to_string()));
-            facts.push(pair("truncation", sampling.truncation.to_string()));
+            match &sampling.sampler {
+                Some(sampler) => facts.push(pair("sampler", sampler.clone())),
+                None => facts.push(pair("truncation", sampling.truncation.to_string())),
+            }
         }
     }
     facts

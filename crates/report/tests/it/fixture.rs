@@ -102,6 +102,7 @@ fn synthetic_manifest() -> StoreManifest {
             generators: vec![input("gen", "", 100_000)],
             seed: 1,
             truncation: 1.0,
+            sampler: None,
             label_encoding: LabelEncoding::Gray,
             label_quality: LabelQuality {
                 unclean_share: 0.0042,

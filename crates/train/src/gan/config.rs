@@ -1,53 +1,16 @@
-//! Configuration of a generator's training. Every value has its place in `presets/*.toml`; nothing is
-//! hidden in code.
+//! Settings of a GAN: networks, optimisers, losses, augmentation.
 
 use serde::{Deserialize, Serialize};
-use synthmr_core::{LabelEncoding, limits};
 use synthmr_nets::generators::stylegan2::StyleGan2Config;
 
 use crate::TrainError;
-use crate::config::Preset;
+use crate::config::require;
+use crate::generator::GeneratorConfig;
 
-/// The generators' presets, in the order in which they are listed.
-pub const PRESETS: &[Preset] = &[
-    Preset {
-        name: "stylegan2-tiny-64",
-        help: "StyleGAN 2 at 64x64 that learns the phantom cohort in minutes on two cores",
-        toml: include_str!("../../presets/stylegan2-tiny-64.toml"),
-    },
-    Preset {
-        name: "stylegan2-paper-256",
-        help: "StyleGAN 2 at 256x256 as in the study: 25,000 kimg, batch 32, for GPUs",
-        toml: include_str!("../../presets/stylegan2-paper-256.toml"),
-    },
-];
-
-/// Everything that decides what a generator's training computes, beside the data.
+/// The part of a generator's configuration that is a GAN's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GeneratorConfig {
-    /// Family of networks.
-    pub architecture: Architecture,
-    /// Side of the images in pixels; must be the store's.
-    pub resolution: i64,
-    /// How the annotation is carried: one grey plane, or one plane a class.
-    pub labels: LabelEncoding,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// Length of the training, in thousands of real images shown.
-    pub kimg: f64,
-    /// Images in a step.
-    pub batch: i64,
-    /// Images between two lines of the log.
-    pub tick_images: u64,
-    /// Images between two checkpoints and sample grids.
-    pub checkpoint_images: u64,
-    /// Mirror half of the images left to right.
-    pub mirror: bool,
-    /// Half-life of the moving average of the generator's weights, in images.
-    pub ema_half_life_images: f64,
-    /// The half-life is at most this share of the images seen so far, so that early averages forget the start.
-    pub ema_rampup: f64,
+pub struct GanConfig {
     /// Sizes of the networks.
     pub network: NetworkConfig,
     /// Steps along the gradient.
@@ -56,14 +19,6 @@ pub struct GeneratorConfig {
     pub loss: LossConfig,
     /// Augmentation of what the discriminator sees.
     pub augment: AugmentConfig,
-}
-
-/// Families of generators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Architecture {
-    /// Karras et al. 2020.
-    StyleGan2,
 }
 
 /// Sizes of the StyleGAN 2 networks; see [`StyleGan2Config`].
@@ -144,18 +99,11 @@ pub struct AugmentConfig {
     pub interval: u64,
 }
 
-impl GeneratorConfig {
-    /// Images to be shown in all.
-    pub fn total_images(&self) -> u64 {
-        // Whole batches, so that the last step is like the others.
-        let batch = self.batch as u64;
-        ((self.kimg * 1000.0).ceil() as u64).div_ceil(batch) * batch
-    }
-
+impl GanConfig {
     /// Sizes of the networks for images of `planes` planes.
-    pub fn network(&self, planes: i64) -> StyleGan2Config {
+    pub fn network(&self, resolution: i64, planes: i64) -> StyleGan2Config {
         StyleGan2Config {
-            resolution: self.resolution,
+            resolution,
             planes,
             z_dim: self.network.z_dim,
             w_dim: self.network.w_dim,
@@ -166,34 +114,19 @@ impl GeneratorConfig {
         }
     }
 
-    /// Checks every value that could break a run hours later.
+    /// Checks every value, beside those that all generators share.
     ///
     /// # Errors
     /// [`TrainError::Config`] with the key, the accepted values and the value found.
-    pub fn validate(&self) -> Result<(), TrainError> {
+    pub fn validate(&self, common: &GeneratorConfig) -> Result<(), TrainError> {
         let network = &self.network;
-        let resolution = self.resolution;
-        let power_of_two = resolution >= 8 && resolution & (resolution - 1) == 0;
+        let (batch, group) = (common.batch, network.mbstd_group);
         require(
-            power_of_two && resolution <= limits::RESOLUTION as i64,
-            "resolution",
-            "a power of two from 8 to 1024",
-            resolution,
-        )?;
-        require(self.kimg > 0.0 && self.kimg <= 1e7, "kimg", "more than 0, at most 10,000,000", self.kimg)?;
-        require((1..=4096).contains(&self.batch), "batch", "1 to 4096", self.batch)?;
-        let group = network.mbstd_group;
-        require(
-            group >= 1 && (self.batch < group || self.batch % group == 0),
+            group >= 1 && (batch < group || batch % group == 0),
             "network.mbstd_group",
             "a divisor of the batch",
             group,
         )?;
-        require(self.tick_images > 0, "tick_images", "more than 0", self.tick_images)?;
-        require(self.checkpoint_images > 0, "checkpoint_images", "more than 0", self.checkpoint_images)?;
-        let half_life = self.ema_half_life_images;
-        require(half_life >= 0.0 && half_life.is_finite(), "ema_half_life_images", "0 or more", half_life)?;
-        require(self.ema_rampup > 0.0, "ema_rampup", "more than 0", self.ema_rampup)?;
         for (key, value, largest) in [
             ("network.z_dim", network.z_dim, 8192),
             ("network.w_dim", network.w_dim, 8192),
@@ -233,19 +166,5 @@ impl GeneratorConfig {
         require((0.0..=0.8).contains(&augment.strength), "augment.strength", "0 to 0.8", augment.strength)?;
         require((-1.0..=1.0).contains(&augment.target), "augment.target", "-1 to 1", augment.target)?;
         require(augment.ramp_images > 0.0, "augment.ramp_images", "more than 0", augment.ramp_images)
-    }
-}
-
-/// An error that names the key unless `valid`. NaN fails every comparison, so it is refused everywhere.
-pub(crate) fn require(
-    valid: bool,
-    key: &'static str,
-    expected: &str,
-    found: impl std::fmt::Display,
-) -> Result<(), TrainError> {
-    if valid {
-        Ok(())
-    } else {
-        Err(TrainError::Config { key, expected: expected.to_owned(), found: found.to_string() })
     }
 }

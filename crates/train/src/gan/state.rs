@@ -1,31 +1,25 @@
-//! Everything that changes while a GAN trains, and its form in a checkpoint.
+//! Everything that changes while a GAN trains.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use synthmr_core::random::Stream;
 use synthmr_nets::engine::{Parameters, Precision};
-use synthmr_nets::generators::stylegan2::{Discriminator, Generator};
+use synthmr_nets::generators::stylegan2::{Discriminator, Generator, Noise};
 use tch::{Device, Kind, Tensor};
 
-use super::GeneratorConfig;
-use super::means::Means;
-use crate::TrainError;
-use crate::checkpoint::Checkpoint;
+use super::{GanConfig, Steps};
+use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, Learner, Measured, keyed_normal};
 use crate::optimiser::Adam;
+use crate::planes::Planes;
 
 /// Seeds of the two networks' initial weights differ, so that equal names do not give equal values.
 const DISCRIMINATOR_SEED_OFFSET: u64 = 1 << 32;
 
-/// Names of the parts of a checkpoint.
+/// Prefixes of the networks in a checkpoint.
 const GENERATOR: &str = "generator.";
 const DISCRIMINATOR: &str = "discriminator.";
-/// The averaged generator, the one that images are sampled from.
-pub(crate) const AVERAGE: &str = "average.";
-const GENERATOR_ADAM: &str = "generator_adam.";
-const DISCRIMINATOR_ADAM: &str = "discriminator_adam.";
-const PATH_LENGTH_MEAN: &str = "path_length_mean";
-const SIGN_SUM: &str = "sign_sum";
 
 /// The state of a training run.
 pub struct GanState {
@@ -39,8 +33,6 @@ pub struct GanState {
     pub generator_adam: Adam,
     /// Optimiser of the discriminator.
     pub discriminator_adam: Adam,
-    /// Real images shown so far.
-    pub images_seen: u64,
     /// Strength of augmentation.
     pub strength: f64,
     /// Sum of mean signs of D's logits on real images since the strength was last adjusted; a scalar.
@@ -49,8 +41,6 @@ pub struct GanState {
     pub sign_count: u64,
     /// Running mean of path lengths; a scalar.
     pub path_length_mean: Tensor,
-    /// What the steps measured since the last tick.
-    pub means: Means,
 }
 
 /// The part of the state that is not tensors.
@@ -61,20 +51,25 @@ struct Counters {
     discriminator_steps: u64,
     strength: f64,
     sign_count: u64,
-    means: BTreeMap<String, (f64, u64)>,
 }
 
 impl GanState {
     /// The state before the first step.
-    pub fn new(config: &GeneratorConfig, planes: i64, device: Device, precision: Precision) -> Self {
-        let network = config.network(planes);
+    pub fn new(
+        config: &GeneratorConfig,
+        gan: &GanConfig,
+        planes: i64,
+        device: Device,
+        precision: Precision,
+    ) -> Self {
+        let network = gan.network(config.resolution, planes);
         let generator = Generator::new(&network, config.seed, device, precision);
         let average = Generator::new(&network, config.seed, device, precision);
         average.parameters.set_requires_grad(false);
         let seed = config.seed.wrapping_add(DISCRIMINATOR_SEED_OFFSET);
         let discriminator = Discriminator::new(&network, seed, device, precision);
-        let optimiser = &config.optimiser;
-        let loss = &config.loss;
+        let optimiser = &gan.optimiser;
+        let loss = &gan.loss;
         // Lazy regularisation (Karras et al. 2020, section 3.1): a penalty applied every k-th step is k times
         // as strong, and the extra steps it causes are made up for by c = k / (k + 1) in Adam.
         let adam = |parameters: &Parameters, interval: u64| {
@@ -91,93 +86,109 @@ impl GanState {
             average,
             generator_adam,
             discriminator_adam,
-            images_seen: 0,
-            strength: config.augment.strength,
+            strength: gan.augment.strength,
             sign_sum: scalar(),
             sign_count: 0,
             path_length_mean: scalar(),
-            means: Means::default(),
         }
     }
+}
 
-    /// The state as it is saved.
-    pub fn checkpoint(&self) -> Checkpoint {
-        let counters = Counters {
-            generator_steps: self.generator_adam.steps(),
-            discriminator_steps: self.discriminator_adam.steps(),
-            strength: self.strength,
-            sign_count: self.sign_count,
-            means: self.means.saved(),
+/// A GAN that learns.
+pub struct GanLearner {
+    steps: Steps,
+    state: GanState,
+}
+
+impl GanLearner {
+    /// The state before the first step.
+    pub fn new(
+        config: &GeneratorConfig,
+        gan: &GanConfig,
+        planes: &Planes,
+        device: Device,
+        precision: Precision,
+    ) -> Self {
+        let steps = Steps {
+            config: config.clone(),
+            gan: gan.clone(),
+            planes: planes.count(),
+            contrasts: planes.image_count(),
         };
-        let mut tensors = BTreeMap::new();
-        for (prefix, tensor_name, tensor) in self.tensors() {
-            tensors.insert(format!("{prefix}{tensor_name}"), tensor.detach());
-        }
-        #[expect(clippy::expect_used, reason = "a struct of numbers has a JSON form")]
-        let state = serde_json::to_value(counters).expect("counters serialise");
-        Checkpoint { images_seen: self.images_seen, state, tensors }
+        Self { steps, state: GanState::new(config, gan, planes.count(), device, precision) }
+    }
+}
+
+impl Learner for GanLearner {
+    fn step(&mut self, reals: &Tensor, images_seen: u64) -> Measured {
+        self.steps.run(&mut self.state, reals, images_seen)
     }
 
-    /// Continues from a checkpoint; `folder` is named in errors.
-    ///
-    /// # Errors
-    /// [`TrainError::State`] when a part is missing, [`TrainError::Weights`] when weights do not fit.
-    pub fn restore(&mut self, mut checkpoint: Checkpoint, folder: &Path) -> Result<(), TrainError> {
-        let missing = |part: &str| TrainError::State { path: folder.to_owned(), part: part.to_owned() };
-        for (prefix, parameters) in [
-            (GENERATOR, &self.generator.parameters),
-            (DISCRIMINATOR, &self.discriminator.parameters),
-            (AVERAGE, &self.average.parameters),
-        ] {
-            parameters
-                .load(&checkpoint.take(prefix))
-                .map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
+    fn levels(&self) -> Vec<(&'static str, f64)> {
+        vec![("augment_strength", self.state.strength)]
+    }
+
+    fn networks(&self) -> Vec<(&'static str, &Parameters)> {
+        let state = &self.state;
+        vec![
+            (GENERATOR, &state.generator.parameters),
+            (DISCRIMINATOR, &state.discriminator.parameters),
+            (AVERAGE, &state.average.parameters),
+        ]
+    }
+
+    fn tensors(&self) -> Vec<(String, &Tensor)> {
+        let state = &self.state;
+        let mut all: Vec<(String, &Tensor)> =
+            vec![("path_length_mean".into(), &state.path_length_mean), ("sign_sum".into(), &state.sign_sum)];
+        for (prefix, adam) in
+            [("generator_adam", &state.generator_adam), ("discriminator_adam", &state.discriminator_adam)]
+        {
+            all.extend(adam.state().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
         }
-        for (prefix, name, tensor) in self.tensors() {
-            let is_network = [GENERATOR, DISCRIMINATOR, AVERAGE].contains(&prefix);
-            if !is_network {
-                let key = format!("{prefix}{name}");
-                let found = checkpoint.tensors.remove(&key);
-                let found = found.filter(|found| found.size() == tensor.size());
-                tensor.shallow_clone().copy_(&found.ok_or_else(|| missing(&key))?);
-            }
-        }
-        let counters: Counters = serde_json::from_value(checkpoint.state).map_err(|_| missing("counters"))?;
-        self.generator_adam.set_steps(counters.generator_steps);
-        self.discriminator_adam.set_steps(counters.discriminator_steps);
-        self.strength = counters.strength;
-        self.sign_count = counters.sign_count;
-        self.means = Means::restored(counters.means, self.sign_sum.device());
-        self.images_seen = checkpoint.images_seen;
+        all
+    }
+
+    fn counters(&self) -> Value {
+        let state = &self.state;
+        let counters = Counters {
+            generator_steps: state.generator_adam.steps(),
+            discriminator_steps: state.discriminator_adam.steps(),
+            strength: state.strength,
+            sign_count: state.sign_count,
+        };
+        #[expect(clippy::expect_used, reason = "a struct of numbers has a JSON form")]
+        serde_json::to_value(counters).expect("counters serialise")
+    }
+
+    fn set_counters(&mut self, counters: Value) -> Result<(), serde_json::Error> {
+        let counters: Counters = serde_json::from_value(counters)?;
+        let state = &mut self.state;
+        state.generator_adam.set_steps(counters.generator_steps);
+        state.discriminator_adam.set_steps(counters.discriminator_steps);
+        state.strength = counters.strength;
+        state.sign_count = counters.sign_count;
         Ok(())
     }
 
-    /// True when every weight and every moment is a finite number.
-    pub fn is_finite(&self) -> bool {
-        let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
-        let weights = [&self.generator.parameters, &self.discriminator.parameters];
-        let moments = self.generator_adam.state().into_iter().chain(self.discriminator_adam.state());
-        weights.into_iter().all(|p| finite(p.flat())) && moments.into_iter().all(|(_, moment)| finite(moment))
+    fn average(&self) -> &dyn ImageSource {
+        &self.state.average
     }
+}
 
-    /// Every tensor of the state: prefix, name, value.
-    fn tensors(&self) -> Vec<(&'static str, &str, &Tensor)> {
-        let mut all = Vec::new();
-        for (prefix, parameters) in [
-            (GENERATOR, &self.generator.parameters),
-            (DISCRIMINATOR, &self.discriminator.parameters),
-            (AVERAGE, &self.average.parameters),
-        ] {
-            all.extend(parameters.all().map(|(name, tensor)| (prefix, name, tensor)));
-        }
-        for (prefix, adam) in
-            [(GENERATOR_ADAM, &self.generator_adam), (DISCRIMINATOR_ADAM, &self.discriminator_adam)]
-        {
-            all.extend(adam.state().map(|(name, tensor)| (prefix, name, tensor)));
-        }
-        all.push(("", PATH_LENGTH_MEAN, &self.path_length_mean));
-        all.push(("", SIGN_SUM, &self.sign_sum));
-        all
+impl ImageSource for Generator {
+    fn draw(&self, seed: u64, numbers: Range<u64>, options: DrawOptions) -> Tensor {
+        let device = self.parameters.flat().device();
+        let rows = (numbers.end - numbers.start) as i64;
+        let z_dim = self.mapping.z_dim();
+        let z = keyed_normal(seed, Stream::SampleLatent, numbers.clone(), z_dim, device);
+        let sides = self.synthesis.noise_shapes();
+        let pixels: Vec<i64> = sides.iter().map(|side| side * side).collect();
+        let noise = keyed_normal(seed, Stream::SampleNoise, numbers, pixels.iter().sum(), device);
+        let noise = noise.split_with_sizes(&pixels, 1);
+        let maps = noise.iter().zip(sides).map(|(flat, side)| flat.reshape([rows, 1, side, side]));
+        let noise = Noise::Given(maps.collect());
+        tch::no_grad(|| self.forward(&z, options.truncation, &noise))
     }
 }
 

@@ -14,65 +14,29 @@ use tch::{Kind, Tensor};
 use super::augment::{Augmentation, Controller};
 use super::losses::{discriminator_loss, generator_loss, path_length, r1_penalty, sign_mean};
 use super::state::{GanState, lazy_ratio};
-use super::{AugmentMode, GeneratorConfig};
-use crate::TrainError;
-
-/// What a step measured; tensors, so that reading them is the caller's choice (on a GPU it waits).
-pub struct StepLosses {
-    /// The generator's loss.
-    pub generator: Tensor,
-    /// The discriminator's loss, without R1.
-    pub discriminator: Tensor,
-    /// Mean sign of the logits on real images: r_t of ADA.
-    pub real_sign: Tensor,
-    /// Mean logit on generated images.
-    pub fake_logit: Tensor,
-    /// R1 penalty with its weight, in steps that compute it.
-    pub r1: Option<Tensor>,
-    /// Path-length penalty without its weight, in steps that compute it.
-    pub path_length: Option<Tensor>,
-}
-
-impl StepLosses {
-    /// The values that this step computed, by the names that they have in the log.
-    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
-        let always = [
-            ("loss_generator", Some(&self.generator)),
-            ("loss_discriminator", Some(&self.discriminator)),
-            ("real_sign", Some(&self.real_sign)),
-            ("fake_logit", Some(&self.fake_logit)),
-        ];
-        let lazy = [("r1", self.r1.as_ref()), ("path_length_penalty", self.path_length.as_ref())];
-        always.into_iter().chain(lazy).filter_map(|(name, value)| Some((name, value?)))
-    }
-
-    /// Refuses values that are not finite. Reading them waits for a GPU.
-    ///
-    /// # Errors
-    /// [`TrainError::NotFinite`] with the value's name.
-    pub fn check_finite(&self, images_seen: u64) -> Result<(), TrainError> {
-        match self.named().find(|(_, value)| !value.double_value(&[]).is_finite()) {
-            Some((name, _)) => Err(TrainError::NotFinite { what: name.to_owned(), images_seen }),
-            None => Ok(()),
-        }
-    }
-}
+use super::{AugmentMode, GanConfig};
+use crate::generator::{GeneratorConfig, Measured};
 
 /// What all steps of a run share.
-pub struct Steps<'a> {
+pub struct Steps {
     /// The run's configuration.
-    pub config: &'a GeneratorConfig,
+    pub config: GeneratorConfig,
+    /// The part of it that is a GAN's own.
+    pub gan: GanConfig,
     /// Planes of an image.
     pub planes: i64,
     /// Planes that carry contrasts.
     pub contrasts: i64,
 }
 
-impl Steps<'_> {
-    /// Shows one batch of real images `[batch, planes, r, r]` in [-1, 1] and moves every part of the state.
-    pub fn run(&self, state: &mut GanState, reals: &Tensor) -> StepLosses {
-        let config = self.config;
-        let step = state.images_seen / config.batch as u64;
+impl Steps {
+    /// Shows one batch of real images `[batch, planes, r, r]` in [-1, 1] and moves every part of the state;
+    /// `images_seen` were shown before. Measured are the losses without penalties, `real_sign`, the mean sign of the logits on
+    /// real images (r_t of ADA), `fake_logit`, the mean logit on generated ones, and in some steps `r1` with
+    /// its weight and `path_length_penalty` without.
+    pub fn run(&self, state: &mut GanState, reals: &Tensor, images_seen: u64) -> Measured {
+        let (config, loss) = (&self.config, &self.gan.loss);
+        let step = images_seen / config.batch as u64;
         let device = reals.device();
         // Noise inputs and path directions are drawn on the device, from a seed of this step alone.
         tch::manual_seed(random::device_seed(config.seed, Stream::TrainNoise, step));
@@ -89,25 +53,26 @@ impl Steps<'_> {
         let (discriminator, real_logits, fake_logits) =
             self.discriminator_step(state, &augmented_reals, &augment(&fakes.detach(), 1));
         let r1 = self
-            .applies(step, config.loss.r1_interval, config.loss.r1_gamma)
+            .applies(step, loss.r1_interval, loss.r1_gamma)
             .then(|| self.r1_step(state, &augmented_reals));
         let generator = self.generator_step(state, &augment(&fakes, 2));
         let path_length = self
-            .applies(step, config.loss.path_length_interval, config.loss.path_length_weight)
+            .applies(step, loss.path_length_interval, loss.path_length_weight)
             .then(|| self.path_length_step(state, step, device));
 
         let real_sign = sign_mean(&real_logits);
-        state.images_seen += config.batch as u64;
-        self.average(state);
+        let decay = config.ema_decay(images_seen + config.batch as u64);
+        state.average.parameters.average_towards(&state.generator.parameters, decay);
         self.adjust_augmentation(state, &real_sign, step);
-        StepLosses {
-            generator,
-            discriminator,
-            real_sign,
-            fake_logit: fake_logits.detach().mean(Kind::Float),
-            r1,
-            path_length,
-        }
+        let mut measured = vec![
+            ("loss_generator", generator),
+            ("loss_discriminator", discriminator),
+            ("real_sign", real_sign),
+            ("fake_logit", fake_logits.detach().mean(Kind::Float)),
+        ];
+        measured.extend(r1.map(|penalty| ("r1", penalty)));
+        measured.extend(path_length.map(|penalty| ("path_length_penalty", penalty)));
+        measured
     }
 
     fn applies(&self, step: u64, interval: u64, weight: f64) -> bool {
@@ -116,7 +81,7 @@ impl Steps<'_> {
 
     /// Latents `[batch, z_dim]` of a step; `part` tells apart the uses within it.
     fn latents(&self, step: u64, part: u64, device: tch::Device) -> Tensor {
-        let (n, z_dim) = (self.config.batch, self.config.network.z_dim);
+        let (n, z_dim) = (self.config.batch, self.gan.network.z_dim);
         let mut values = vec![0f32; (n * z_dim) as usize];
         random::rng(self.config.seed, Stream::TrainLatent, 4 * step + part).fill_normal(&mut values);
         Tensor::from_slice(&values).view([n, z_dim]).to_device(device)
@@ -128,7 +93,7 @@ impl Steps<'_> {
         let layers = state.generator.synthesis.style_count();
         let repeat = |w: &Tensor, count: i64| w.unsqueeze(1).expand([-1, count, -1], false);
         let mut rng = random::rng(self.config.seed, Stream::StyleMixing, step);
-        if !rng.chance(self.config.loss.style_mixing) {
+        if !rng.chance(self.gan.loss.style_mixing) {
             return repeat(w, layers);
         }
         let first = 1 + rng.below(layers as u64 - 1) as i64;
@@ -156,8 +121,8 @@ impl Steps<'_> {
     fn r1_step(&self, state: &mut GanState, reals: &Tensor) -> Tensor {
         let d = &state.discriminator;
         d.parameters.zero_gradient();
-        let penalty = r1_penalty(reals, self.config.loss.r1_gamma, |images| d.forward(images, 1));
-        (&penalty * self.config.loss.r1_interval as f64).backward();
+        let penalty = r1_penalty(reals, self.gan.loss.r1_gamma, |images| d.forward(images, 1));
+        (&penalty * self.gan.loss.r1_interval as f64).backward();
         self.step_discriminator(state);
         penalty.detach()
     }
@@ -184,7 +149,7 @@ impl Steps<'_> {
         let r = self.config.resolution;
         let directions = Tensor::randn([n, self.planes, r, r], (Kind::Float, device));
         let path = path_length(&g.synthesis, &styles, &directions, &Noise::Random, &state.path_length_mean);
-        let loss = &self.config.loss;
+        let loss = &self.gan.loss;
         (&path.penalty * (loss.path_length_weight * loss.path_length_interval as f64)).backward();
         state.path_length_mean = path.mean;
         self.step_generator(state);
@@ -192,27 +157,19 @@ impl Steps<'_> {
     }
 
     fn step_generator(&self, state: &mut GanState) {
-        let loss = &self.config.loss;
+        let loss = &self.gan.loss;
         let interval = if loss.path_length_weight > 0.0 { loss.path_length_interval } else { 0 };
-        let rate = self.config.optimiser.generator_rate * lazy_ratio(interval);
+        let rate = self.gan.optimiser.generator_rate * lazy_ratio(interval);
         state.generator_adam.step(&state.generator.parameters, rate);
     }
 
     fn step_discriminator(&self, state: &mut GanState) {
-        let rate = self.config.optimiser.discriminator_rate * lazy_ratio(self.config.loss.r1_interval);
+        let rate = self.gan.optimiser.discriminator_rate * lazy_ratio(self.gan.loss.r1_interval);
         state.discriminator_adam.step(&state.discriminator.parameters, rate);
     }
 
-    /// Exponential moving average with a half-life in images, shorter at the start.
-    fn average(&self, state: &GanState) {
-        let half_life =
-            self.config.ema_half_life_images.min(state.images_seen as f64 * self.config.ema_rampup);
-        let decay = if half_life > 0.0 { 0.5f64.powf(self.config.batch as f64 / half_life) } else { 0.0 };
-        state.average.parameters.average_towards(&state.generator.parameters, decay);
-    }
-
     fn adjust_augmentation(&self, state: &mut GanState, real_sign: &Tensor, step: u64) {
-        let augment = &self.config.augment;
+        let augment = &self.gan.augment;
         if augment.mode != AugmentMode::Adaptive {
             return;
         }

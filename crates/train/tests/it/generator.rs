@@ -2,42 +2,76 @@
 
 use std::path::Path;
 
-use synthmr_core::Split;
 use synthmr_core::records::{EngineRecord, Origin};
+use synthmr_core::{LabelScheme, Split};
 use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
 use synthmr_train::config;
-use synthmr_train::gan::{GanState, GeneratorConfig, GeneratorJob, PRESETS, train};
+use synthmr_train::diffusion::DiffusionLearner;
+use synthmr_train::gan::GanLearner;
+use synthmr_train::generator::{Family, GeneratorConfig, GeneratorJob, Learner, PRESETS, is_finite, train};
+use synthmr_train::planes::Planes;
 use synthmr_train::sampling::{BLOCK, SampleOptions, Sampler};
 use synthmr_train::{Outcome, TrainError};
 use tch::Device;
 
 use crate::toy::{Folder, ToyWatch, cohort, remains};
 
-/// 24 steps of 4 images in which every penalty, style mixing and the adaptive augmentation take part.
-fn configuration() -> GeneratorConfig {
-    let settings = [
-        "resolution=16",
-        "seed=5",
-        "kimg=0.096",
-        "batch=4",
-        "tick_images=12",
-        "checkpoint_images=20",
-        "mirror=true",
-        "network.z_dim=8",
-        "network.w_dim=8",
-        "network.channel_base=64",
-        "network.channel_max=8",
-        "loss.r1_interval=3",
-        "loss.path_length_weight=2.0",
-        "loss.path_length_interval=2",
-        "loss.style_mixing=0.5",
-        "augment.strength=0.3",
-        "augment.interval=3",
-        "augment.ramp_images=200.0",
+/// 24 steps of 4 images.
+const COMMON: &[&str] = &[
+    "resolution=16",
+    "seed=5",
+    "kimg=0.096",
+    "batch=4",
+    "tick_images=12",
+    "checkpoint_images=20",
+    "mirror=true",
+];
+
+/// Every penalty, style mixing and the adaptive augmentation take part.
+const GAN: &[&str] = &[
+    "network.z_dim=8",
+    "network.w_dim=8",
+    "network.channel_base=64",
+    "network.channel_max=8",
+    "loss.r1_interval=3",
+    "loss.path_length_weight=2.0",
+    "loss.path_length_interval=2",
+    "loss.style_mixing=0.5",
+    "augment.strength=0.3",
+    "augment.interval=3",
+    "augment.ramp_images=200.0",
+];
+
+/// Attention, patches, maps of position, warm-up and decay take part.
+const DIFFUSION: &[&str] = &[
+    "network.channels=8",
+    "network.multipliers=[1, 2]",
+    "network.attention=[4]",
+    "network.heads=2",
+    "network.norm_groups=4",
+    "optimiser.warmup_images=20.0",
+    "sampler.steps=4",
+];
+
+fn resolved(preset: &str, settings: &[&str]) -> GeneratorConfig {
+    let settings: Vec<String> = COMMON.iter().chain(settings).map(|&text| text.to_owned()).collect();
+    config::resolve(PRESETS, Some(preset), None, &settings).unwrap()
+}
+
+/// A tiny configuration of every family, process and sampler.
+fn configurations() -> Vec<(&'static str, GeneratorConfig)> {
+    let diffusion = |preset, more: &[&str]| resolved(preset, &[DIFFUSION, more].concat());
+    vec![
+        ("stylegan2", resolved("stylegan2-tiny-64", GAN)),
+        ("edm", diffusion("edm-tiny-64", &[])),
+        ("diffusion", diffusion("diffusion-tiny-64", &["process.steps=50"])),
+        ("flow", diffusion("flow-tiny-64", &["sampler.method=ddim"])),
     ]
-    .map(str::to_owned);
-    config::resolve(PRESETS, Some("stylegan2-tiny-64"), None, &settings).unwrap()
+}
+
+fn configuration() -> GeneratorConfig {
+    configurations().swap_remove(0).1
 }
 
 fn run(
@@ -71,37 +105,42 @@ fn store(folder: &Folder) -> std::path::PathBuf {
 fn stopped_and_killed_runs_end_with_the_same_bits() {
     let folder = Folder::new();
     let store = store(&folder);
-    let config = configuration();
-    let whole = folder.path("whole");
-    let outcome = run(&config, &store, None, &whole, &mut ToyWatch::default()).unwrap();
+    for (name, config) in configurations() {
+        ends_with_the_same_bits(&folder, &store, name, &config);
+    }
+}
+
+fn ends_with_the_same_bits(folder: &Folder, store: &Path, name: &str, config: &GeneratorConfig) {
+    let whole = folder.path(&format!("{name}-whole"));
+    let outcome = run(config, store, None, &whole, &mut ToyWatch::default()).unwrap();
     assert_eq!(outcome, Outcome::Finished);
     let expected = remains(&whole);
 
     for steps in [1, 5, 7, 23] {
-        let stopped = folder.path(&format!("stopped-{steps}"));
+        let stopped = folder.path(&format!("{name}-stopped-{steps}"));
         let mut runs = 0;
         loop {
             let mut watch = ToyWatch { stop_after: Some(steps), ..ToyWatch::default() };
             runs += 1;
-            if run(&config, &store, None, &stopped, &mut watch).unwrap() == Outcome::Finished {
+            if run(config, store, None, &stopped, &mut watch).unwrap() == Outcome::Finished {
                 break;
             }
         }
         assert_eq!(runs, 24u64.div_ceil(steps));
-        assert!(remains(&stopped) == expected, "stopped every {steps} steps");
+        assert!(remains(&stopped) == expected, "{name} stopped every {steps} steps");
     }
 
     // Killed between checkpoints, which come every 5 steps: what followed the last one is repeated.
-    let killed = folder.path("killed");
+    let killed = folder.path(&format!("{name}-killed"));
     for steps in [3, 8, 6, 9, 7] {
         let mut watch = ToyWatch { die_after: Some(steps), ..ToyWatch::default() };
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _ = run(&config, &store, None, &killed, &mut watch);
+            let _ = run(config, store, None, &killed, &mut watch);
         }));
         assert!(died.is_err());
     }
-    run(&config, &store, None, &killed, &mut ToyWatch::default()).unwrap();
-    assert!(remains(&killed) == expected, "killed five times");
+    run(config, store, None, &killed, &mut ToyWatch::default()).unwrap();
+    assert!(remains(&killed) == expected, "{name} killed five times");
 }
 
 #[test]
@@ -136,29 +175,49 @@ fn held_out_parts_and_other_sizes_are_refused() {
 }
 
 #[test]
-fn a_ruined_state_is_not_saved() {
-    let planes = 6;
-    let state = GanState::new(&configuration(), planes, Device::Cpu, Precision::F32);
-    assert!(state.is_finite());
-    for tensor in [state.generator.parameters.flat(), state.discriminator_adam.state()[1].1] {
-        let mut first = tensor.narrow(0, 0, 1);
-        let before = first.copy();
-        let _ = tch::no_grad(|| first.fill_(f64::INFINITY));
-        assert!(!state.is_finite());
-        tch::no_grad(|| first.copy_(&before));
+fn a_ruined_state_is_noticed() {
+    for (name, config) in configurations() {
+        let scheme = LabelScheme::brats();
+        let planes = Planes::new(2, &scheme, config.labels, Device::Cpu);
+        let learner: Box<dyn Learner> = match &config.family {
+            Family::StyleGan2(gan) => {
+                Box::new(GanLearner::new(&config, gan, &planes, Device::Cpu, Precision::F32))
+            }
+            Family::Diffusion(diffusion) => {
+                let count = planes.count();
+                Box::new(DiffusionLearner::new(&config, diffusion, count, Device::Cpu, Precision::F32))
+            }
+        };
+        assert!(is_finite(learner.as_ref()), "{name}");
+        let networks = learner.networks();
+        let tensors = networks.iter().map(|(_, parameters)| parameters.flat().shallow_clone());
+        let tensors = tensors.chain(learner.tensors().into_iter().map(|(_, tensor)| tensor.shallow_clone()));
+        for tensor in tensors {
+            let mut first = tensor.flatten(0, -1).narrow(0, 0, 1);
+            let before = first.copy();
+            let _ = tch::no_grad(|| first.fill_(f64::INFINITY));
+            assert!(!is_finite(learner.as_ref()), "{name}");
+            tch::no_grad(|| first.copy_(&before));
+        }
+        assert!(is_finite(learner.as_ref()), "{name}");
     }
-    assert!(state.is_finite());
 }
 
 #[test]
 fn an_image_does_not_depend_on_what_else_is_drawn() {
     let folder = Folder::new();
     let store = store(&folder);
-    let gen_folder = folder.path("gen");
-    run(&configuration(), &store, None, &gen_folder, &mut ToyWatch::default()).unwrap();
+    for (name, config) in configurations() {
+        draws_the_same_image(&folder, &store, name, &config);
+    }
+}
+
+fn draws_the_same_image(folder: &Folder, store: &Path, family: &str, config: &GeneratorConfig) {
+    let gen_folder = folder.path(&format!("{family}-gen"));
+    run(config, store, None, &gen_folder, &mut ToyWatch::default()).unwrap();
     let sampler = Sampler::load(&gen_folder, Device::Cpu).unwrap();
     let draw = |name: &str, first: u64, count: u64| {
-        let out = folder.path(name);
+        let out = folder.path(&format!("{family}-{name}"));
         let options = SampleOptions { first, count, seed: 9, truncation: 1.0 };
         let (outcome, record) = sampler.sample(options, &out, &mut ToyWatch::default()).unwrap();
         assert_eq!(outcome, Outcome::Finished);
@@ -175,7 +234,11 @@ fn an_image_does_not_depend_on_what_else_is_drawn() {
             let part_store = draw(&format!("{part}-{first}.store"), first, (part as u64).min(count - first));
             for i in 0..part_store.len() {
                 let index = first as usize + i;
-                assert_eq!(part_store.image(i), whole.image(index), "image {index} in parts of {part}");
+                assert_eq!(
+                    part_store.image(i),
+                    whole.image(index),
+                    "{family}: image {index} in parts of {part}"
+                );
                 assert_eq!(part_store.label(i), whole.label(index));
                 assert_eq!(part_store.slice(i), index as i32);
             }

@@ -82,6 +82,7 @@ pub(crate) fn synthetic(path: &Path, seed: u64, slices: usize) {
         generators: vec![],
         seed,
         truncation: 1.0,
+        sampler: None,
         label_encoding: LabelEncoding::Gray,
         label_quality,
     };

@@ -14,6 +14,7 @@ const MEAN_DECAY: f64 = 0.995;
 
 /// A multilayer perceptron `[n, z_dim] -> [n, w_dim]`.
 pub struct Mapping {
+    z_dim: i64,
     layers: Vec<EqualisedLinear>,
     /// Tracked mean of w, `[w_dim]`.
     mean: Tensor,
@@ -29,7 +30,16 @@ impl Mapping {
                 EqualisedLinear::new(scope, inputs, config.w_dim, Activation::LeakyRelu, LR_MULTIPLIER, 0.0)
             })
             .collect();
-        Self { layers, mean: scope.buffer("w_avg", &[config.w_dim], Init::Constant(0.0)) }
+        Self {
+            z_dim: config.z_dim,
+            layers,
+            mean: scope.buffer("w_avg", &[config.w_dim], Init::Constant(0.0)),
+        }
+    }
+
+    /// Length of the latent z.
+    pub fn z_dim(&self) -> i64 {
+        self.z_dim
     }
 
     /// `[n, z_dim] -> [n, w_dim]`; z is first scaled to unit mean square.

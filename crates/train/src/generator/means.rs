@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
-use super::StepLosses;
+use super::Measured;
 use crate::TrainError;
 
 /// Sums on the device, so that a step does not wait for them. They are part of the state, so that a resumed
@@ -16,10 +16,10 @@ pub struct Means {
 
 impl Means {
     /// Adds what a step measured.
-    pub fn add(&mut self, losses: &StepLosses) {
-        for (name, value) in losses.named() {
-            let entry = self.sums.entry(name.to_owned()).or_insert_with(|| (value.zeros_like(), 0));
-            entry.0 = &entry.0 + value;
+    pub fn add(&mut self, measured: &Measured) {
+        for (name, value) in measured {
+            let entry = self.sums.entry((*name).to_owned()).or_insert_with(|| (value.zeros_like(), 0));
+            entry.0 = value + &entry.0.to_device(value.device());
             entry.1 += 1;
         }
     }
@@ -49,11 +49,20 @@ impl Means {
     }
 
     /// The inverse of [`Self::saved`].
-    pub(super) fn restored(saved: BTreeMap<String, (f64, u64)>, device: Device) -> Self {
-        let entry = |(name, (sum, count)): (String, (f64, u64))| {
-            (name, (Tensor::from(sum as f32).to_device(device), count))
-        };
+    pub(super) fn restored(saved: BTreeMap<String, (f64, u64)>) -> Self {
+        let entry = |(name, (sum, count)): (String, (f64, u64))| (name, (Tensor::from(sum as f32), count));
         Self { sums: saved.into_iter().map(entry).collect() }
+    }
+}
+
+/// Refuses values that are not finite. Reading them waits for a GPU.
+///
+/// # Errors
+/// [`TrainError::NotFinite`] with the value's name.
+pub(super) fn check_finite(measured: &Measured, images_seen: u64) -> Result<(), TrainError> {
+    match measured.iter().find(|(_, value)| !value.double_value(&[]).is_finite()) {
+        Some((name, _)) => Err(TrainError::NotFinite { what: (*name).to_owned(), images_seen }),
+        None => Ok(()),
     }
 }
 
@@ -61,38 +70,29 @@ impl Means {
 mod tests {
     use super::*;
 
-    fn losses(generator: f32) -> StepLosses {
-        let scalar = |value: f32| Tensor::from(value);
-        StepLosses {
-            generator: scalar(generator),
-            discriminator: scalar(1.0),
-            real_sign: scalar(0.5),
-            fake_logit: scalar(-1.0),
-            r1: None,
-            path_length: None,
-        }
+    fn measured(loss: f32) -> Measured {
+        vec![("loss", Tensor::from(loss)), ("fake_logit", Tensor::from(-1.0f32))]
     }
 
     #[test]
     fn means_survive_a_checkpoint() {
         let mut means = Means::default();
-        means.add(&losses(0.1));
-        let mut means = Means::restored(means.saved(), Device::Cpu);
-        means.add(&losses(0.3));
+        means.add(&measured(0.1));
+        let mut means = Means::restored(means.saved());
+        means.add(&measured(0.3));
         let taken = means.take(8).unwrap();
-        assert!((taken["loss_generator"] - 0.2).abs() < 1e-7, "{taken:?}");
+        assert!((taken["loss"] - 0.2).abs() < 1e-7, "{taken:?}");
         assert_eq!(taken["fake_logit"], -1.0);
-        assert!(!taken.contains_key("r1"));
         assert!(means.take(8).unwrap().is_empty());
     }
 
     #[test]
     fn a_loss_that_is_not_a_number_is_named_with_its_moment() {
-        let message = losses(f32::NAN).check_finite(640).unwrap_err().to_string();
-        assert!(message.contains("loss_generator") && message.contains("640"), "{message}");
-        assert!(losses(1.0).check_finite(640).is_ok());
+        let message = check_finite(&measured(f32::NAN), 640).unwrap_err().to_string();
+        assert!(message.contains("loss") && message.contains("640"), "{message}");
+        assert!(check_finite(&measured(1.0), 640).is_ok());
         let mut means = Means::default();
-        means.add(&losses(f32::INFINITY));
+        means.add(&measured(f32::INFINITY));
         assert!(means.take(640).is_err());
     }
 }

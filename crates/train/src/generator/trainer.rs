@@ -1,7 +1,9 @@
 //! The loop around the steps: data, logs, checkpoints, pictures, stopping and resuming.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use synthmr_core::Split;
 use synthmr_core::random::{self, Draw, Stream};
 use synthmr_core::records::{EngineRecord, InputRecord, ModelKind, RunRecord, SCHEMA, Tick, Tool};
@@ -10,8 +12,13 @@ use synthmr_nets::engine::Precision;
 use tch::{Device, Tensor};
 
 use super::grid::sample_grid;
-use super::{GanState, GeneratorConfig, Steps};
+use super::learner::{is_finite, restore_tensors, saved_tensors};
+use super::means::{Means, check_finite};
+use super::{Family, GeneratorConfig, Learner, Measured};
 use crate::batches::BatchOrder;
+use crate::checkpoint::Checkpoint;
+use crate::diffusion::DiffusionLearner;
+use crate::gan::GanLearner;
 use crate::planes::Planes;
 use crate::run::Run;
 use crate::{Outcome, TrainError, Watch};
@@ -52,15 +59,14 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
 
     let manifest = job.store.manifest();
     let planes = Planes::new(manifest.channels.len(), &manifest.labels, config.labels, job.device);
-    let mut state = GanState::new(config, planes.count(), job.device, job.precision);
+    let mut training = Training::new(job, &planes);
     if let Some(checkpoint) = run.latest_checkpoint(watch)? {
-        state.restore(checkpoint, folder)?;
-        watch.note(&format!("resuming after {} of {total} images", state.images_seen));
+        training.restore(checkpoint, folder)?;
+        watch.note(&format!("resuming after {} of {total} images", training.images_seen));
     }
-    run.begin_events(state.images_seen)?;
-    let mut saved_at = state.images_seen;
+    run.begin_events(training.images_seen)?;
+    let mut saved_at = training.images_seen;
 
-    let steps = Steps { config, planes: planes.count(), contrasts: planes.image_count() };
     let mut batches = Batches::new(job, &planes, indices);
     let layout = StoreLayout {
         channels: manifest.channels.clone(),
@@ -68,56 +74,103 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         width: manifest.width,
         labels: manifest.labels.clone(),
     };
-    let grid = |state: &GanState| {
-        let z_dim = config.network.z_dim;
-        sample_grid(&state.average, z_dim, config.seed, &planes, &layout, job.device)
-    };
-    let mut tick_start = (watch.seconds(), state.images_seen);
-    while state.images_seen < total {
+    let grid = |training: &Training| sample_grid(training.learner.average(), config.seed, &planes, &layout);
+    let mut tick_start = (watch.seconds(), training.images_seen);
+    while training.images_seen < total {
         if watch.should_stop() {
-            if state.images_seen > saved_at {
-                save(&run, &state)?;
+            if training.images_seen > saved_at {
+                training.save(&run)?;
             }
             return Ok(Outcome::Interrupted);
         }
-        let before = state.images_seen;
+        let before = training.images_seen;
         let reals = batches.next(before)?;
-        let losses = steps.run(&mut state, &reals);
-        state.means.add(&losses);
+        let measured = training.step(&reals, config.batch as u64);
         // On the CPU reading a value is free, so divergence is found in the step in which it happens.
         if job.device == Device::Cpu {
-            losses.check_finite(state.images_seen)?;
+            check_finite(&measured, training.images_seen)?;
         }
-        watch.progress(state.images_seen, total);
+        watch.progress(training.images_seen, total);
 
-        let crossed = |interval: u64| before / interval != state.images_seen / interval;
-        let done = state.images_seen >= total;
+        let crossed = |interval: u64| before / interval != training.images_seen / interval;
+        let done = training.images_seen >= total;
         if crossed(config.tick_images) || done {
             let now = watch.seconds();
-            let mut values = state.means.take(state.images_seen)?;
-            values.insert("augment_strength".into(), state.strength);
-            let rate = (state.images_seen - tick_start.1) as f64 / (now - tick_start.0).max(1e-9);
+            let mut values = training.means.take(training.images_seen)?;
+            values.extend(training.learner.levels().into_iter().map(|(name, level)| (name.into(), level)));
+            let rate = (training.images_seen - tick_start.1) as f64 / (now - tick_start.0).max(1e-9);
             values.insert("images_per_second".into(), rate);
-            run.tick(&Tick { images_seen: state.images_seen, values }, watch)?;
-            tick_start = (now, state.images_seen);
+            run.tick(&Tick { images_seen: training.images_seen, values }, watch)?;
+            tick_start = (now, training.images_seen);
         }
         if crossed(config.checkpoint_images) || done {
             // The picture first: a checkpoint that is there has its picture.
-            run.save_samples(state.images_seen, &grid(&state))?;
-            save(&run, &state)?;
-            saved_at = state.images_seen;
+            run.save_samples(training.images_seen, &grid(&training))?;
+            training.save(&run)?;
+            saved_at = training.images_seen;
         }
     }
-    run.finish(state.images_seen)?;
+    run.finish(training.images_seen)?;
     Ok(Outcome::Finished)
 }
 
-fn save(run: &Run, state: &GanState) -> Result<(), TrainError> {
-    if !state.is_finite() {
-        return Err(TrainError::NotFinite { what: "a weight".into(), images_seen: state.images_seen });
+/// Everything that changes while a generator trains.
+struct Training {
+    learner: Box<dyn Learner>,
+    images_seen: u64,
+    /// What the steps measured since the last tick.
+    means: Means,
+}
+
+/// The part of a checkpoint that is not tensors.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Counters {
+    learner: serde_json::Value,
+    means: BTreeMap<String, (f64, u64)>,
+}
+
+impl Training {
+    fn new(job: &GeneratorJob<'_>, planes: &Planes) -> Self {
+        let (config, device, precision) = (job.config, job.device, job.precision);
+        let learner: Box<dyn Learner> = match &config.family {
+            Family::StyleGan2(gan) => Box::new(GanLearner::new(config, gan, planes, device, precision)),
+            Family::Diffusion(diffusion) => {
+                Box::new(DiffusionLearner::new(config, diffusion, planes.count(), device, precision))
+            }
+        };
+        Self { learner, images_seen: 0, means: Means::default() }
     }
-    run.save_checkpoint(&state.checkpoint())?;
-    Ok(())
+
+    fn step(&mut self, reals: &Tensor, batch: u64) -> Measured {
+        let measured = self.learner.step(reals, self.images_seen);
+        self.images_seen += batch;
+        self.means.add(&measured);
+        measured
+    }
+
+    fn restore(&mut self, mut checkpoint: Checkpoint, folder: &Path) -> Result<(), TrainError> {
+        restore_tensors(self.learner.as_ref(), &mut checkpoint, folder)?;
+        let missing = |_| TrainError::State { path: folder.to_owned(), part: "counters".to_owned() };
+        let counters: Counters = serde_json::from_value(checkpoint.state).map_err(missing)?;
+        self.learner.set_counters(counters.learner).map_err(missing)?;
+        self.means = Means::restored(counters.means);
+        self.images_seen = checkpoint.images_seen;
+        Ok(())
+    }
+
+    /// Saves a checkpoint, unless the last steps have ruined the state: the one before stays the newest then.
+    fn save(&self, run: &Run) -> Result<(), TrainError> {
+        if !is_finite(self.learner.as_ref()) {
+            return Err(TrainError::NotFinite { what: "a weight".into(), images_seen: self.images_seen });
+        }
+        let counters = Counters { learner: self.learner.counters(), means: self.means.saved() };
+        #[expect(clippy::expect_used, reason = "a struct of numbers has a JSON form")]
+        let state = serde_json::to_value(counters).expect("counters serialise");
+        let tensors = saved_tensors(self.learner.as_ref());
+        run.save_checkpoint(&Checkpoint { images_seen: self.images_seen, state, tensors })?;
+        Ok(())
+    }
 }
 
 impl GeneratorJob<'_> {

@@ -1,0 +1,157 @@
+//! A diffusion model that learns, and the denoiser that it is.
+
+use std::ops::Range;
+
+use serde_json::{Value, json};
+use synthmr_core::random::{self, Stream};
+use synthmr_nets::engine::{Parameters, Precision};
+use synthmr_nets::generators::diffusion_unet::DiffusionUNet;
+use tch::{Device, Kind, Tensor};
+
+use super::process::Coefficients;
+use super::sampler::KeyedNoise;
+use super::{DiffusionConfig, Process, Sampler};
+use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, Learner, Measured};
+use crate::optimiser::{Adam, clip_gradient_norm};
+
+/// A network with what its output means.
+pub struct Denoiser {
+    /// The network.
+    pub network: DiffusionUNet,
+    process: Process,
+    sampler: Sampler,
+}
+
+impl Denoiser {
+    /// A denoiser with initial weights.
+    pub fn new(
+        config: &GeneratorConfig,
+        diffusion: &DiffusionConfig,
+        planes: i64,
+        device: Device,
+        precision: Precision,
+    ) -> Self {
+        let network = diffusion.network(config.resolution, planes);
+        Self {
+            network: DiffusionUNet::new(&network, config.seed, device, precision),
+            process: diffusion.process.clone(),
+            sampler: diffusion.sampler.clone(),
+        }
+    }
+
+    /// The expected images `[n, planes, r, r]` from ones with noise of level `sigma`.
+    pub fn denoise(&self, x: &Tensor, sigma: f64) -> Tensor {
+        let c = self.process.coefficients(sigma);
+        let code = Tensor::full(x.size()[0], c.code, (x.kind(), x.device()));
+        let output = self.network.forward(&(x * c.input), &code);
+        if c.skip == 0.0 { output * c.output } else { x * c.skip + output * c.output }
+    }
+
+    /// Weighted squared error of the network's output at noise levels `sigmas`, one an image; a scalar.
+    fn loss(&self, images: &Tensor, noise: &Tensor, sigmas: &[f64]) -> Tensor {
+        let coefficients: Vec<Coefficients> =
+            sigmas.iter().map(|&sigma| self.process.coefficients(sigma)).collect();
+        let of = |pick: fn(&Coefficients) -> f64| column(coefficients.iter().map(pick), images);
+        let noisy = images + noise * column(sigmas.iter().copied(), images);
+        let output = self.network.forward(&(noisy * of(|c| c.input)), &of(|c| c.code).flatten(0, -1));
+        let target = images * of(|c| c.clean) + noise * of(|c| c.noise);
+        ((output - target).square() * of(|c| c.weight)).mean(Kind::Float)
+    }
+}
+
+/// Values `[n, 1, 1, 1]` of the kind and device of `like`.
+fn column(values: impl Iterator<Item = f64>, like: &Tensor) -> Tensor {
+    let values: Vec<f64> = values.collect();
+    Tensor::from_slice(&values).view([-1, 1, 1, 1]).to_kind(like.kind()).to_device(like.device())
+}
+
+impl ImageSource for Denoiser {
+    fn draw(&self, seed: u64, numbers: Range<u64>, _: DrawOptions) -> Tensor {
+        let config = self.network.config();
+        let shape = [config.planes, config.resolution, config.resolution];
+        let mut noise = KeyedNoise::new(seed, numbers, shape, self.network.parameters.flat().device());
+        tch::no_grad(|| self.sampler.run(&self.process, &mut noise, |x, sigma| self.denoise(x, sigma)))
+    }
+}
+
+/// A diffusion model that learns.
+pub struct DiffusionLearner {
+    config: GeneratorConfig,
+    diffusion: DiffusionConfig,
+    current: Denoiser,
+    average: Denoiser,
+    adam: Adam,
+}
+
+impl DiffusionLearner {
+    /// The state before the first step.
+    pub fn new(
+        config: &GeneratorConfig,
+        diffusion: &DiffusionConfig,
+        planes: i64,
+        device: Device,
+        precision: Precision,
+    ) -> Self {
+        let denoiser = || Denoiser::new(config, diffusion, planes, device, precision);
+        let (current, average) = (denoiser(), denoiser());
+        average.network.parameters.set_requires_grad(false);
+        let optimiser = &diffusion.optimiser;
+        let adam =
+            Adam::new(&current.network.parameters, optimiser.beta1, optimiser.beta2, optimiser.epsilon);
+        Self { config: config.clone(), diffusion: diffusion.clone(), current, average, adam }
+    }
+}
+
+impl Learner for DiffusionLearner {
+    fn step(&mut self, reals: &Tensor, images_seen: u64) -> Measured {
+        let (config, parameters) = (&self.config, &self.current.network.parameters);
+        let step = images_seen / config.batch as u64;
+        let mut rng = random::rng(config.seed, Stream::NoiseLevel, step);
+        let process = &self.diffusion.process;
+        let sigmas: Vec<f64> = (0..config.batch).map(|_| process.draw_sigma(&mut rng)).collect();
+        // Noise in bulk is drawn on the device, from a seed of this step alone.
+        tch::manual_seed(random::device_seed(config.seed, Stream::TrainNoise, step));
+        let noise = reals.randn_like();
+
+        parameters.zero_gradient();
+        let loss = self.current.loss(reals, &noise, &sigmas);
+        loss.backward();
+        let limit = self.diffusion.optimiser.gradient_norm;
+        let norm = clip_gradient_norm(parameters, if limit > 0.0 { limit } else { f64::INFINITY });
+        let rate = self.diffusion.rate(images_seen, config.batch, config.total_images());
+        self.adam.step(parameters, rate);
+        let decay = config.ema_decay(images_seen + config.batch as u64);
+        self.average.network.parameters.average_towards(parameters, decay);
+        vec![("loss", loss.detach()), ("gradient_norm", Tensor::from(norm as f32))]
+    }
+
+    fn levels(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
+    fn networks(&self) -> Vec<(&'static str, &Parameters)> {
+        vec![("network.", &self.current.network.parameters), (AVERAGE, &self.average.network.parameters)]
+    }
+
+    fn tensors(&self) -> Vec<(String, &Tensor)> {
+        self.adam.state().map(|(name, tensor)| (format!("adam.{name}"), tensor)).into()
+    }
+
+    fn counters(&self) -> Value {
+        json!({ "steps": self.adam.steps() })
+    }
+
+    fn set_counters(&mut self, counters: Value) -> Result<(), serde_json::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Counters {
+            steps: u64,
+        }
+        self.adam.set_steps(serde_json::from_value::<Counters>(counters)?.steps);
+        Ok(())
+    }
+
+    fn average(&self) -> &dyn ImageSource {
+        &self.average
+    }
+}

@@ -1,0 +1,11 @@
+//! Diffusion models: processes that turn images into noise, their training, and the ways back.
+
+mod config;
+mod learner;
+mod process;
+mod sampler;
+
+pub use config::{DiffusionConfig, NetworkConfig, OptimiserConfig};
+pub use learner::{Denoiser, DiffusionLearner};
+pub use process::{Coefficients, DdpmPrediction, EdmPrediction, Process, Schedule};
+pub use sampler::{KeyedNoise, Method, Sampler, Variance};

@@ -1,0 +1,192 @@
+//! From noise to images: the ways through the noise levels. All have one form: a denoiser, falling levels, and
+//! noise that is a function of the image's number.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use synthmr_core::random::{self, Draw, Rng, Stream};
+use tch::{Device, Tensor};
+
+use super::process::{Process, sigma_of_time};
+use crate::TrainError;
+use crate::config::require;
+
+/// How a trained model turns noise into images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampler {
+    /// The rule for one step.
+    pub method: Method,
+    /// Steps from noise to image.
+    pub steps: u64,
+    /// Variance of the noise that ancestral steps add.
+    pub variance: Variance,
+    /// Values that a denoised image may have at most: 1 cuts it at [-1, 1] in every step as the study did, 0
+    /// leaves it.
+    pub clip: f64,
+    /// Smallest noise level, for processes without steps of their own; published for EDM: 0.002.
+    pub sigma_min: f64,
+    /// Largest noise level, likewise; published for EDM: 80.
+    pub sigma_max: f64,
+    /// How much closer together the small levels are, likewise; published for EDM: 7.
+    pub rho: f64,
+}
+
+/// The rule for one step from a noise level to a lower one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Second order, two network calls (Karras et al. 2022, algorithm 1).
+    Heun,
+    /// First order, one network call, no new noise (Song, Meng and Ermon 2021, equation 12 with sigma = 0).
+    Ddim,
+    /// One network call, new noise in every step with the posterior's variance (Ho et al. 2020, equation 7).
+    Ancestral,
+}
+
+/// The two choices of Ho et al. 2020, section 3.2, for the noise of an ancestral step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Variance {
+    /// That of the posterior given the denoised image, the lower bound.
+    Posterior,
+    /// That of the forward step, beta: the upper bound, and what the study used.
+    Forward,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Method::Heun => "heun",
+            Method::Ddim => "ddim",
+            Method::Ancestral => "ancestral",
+        }
+    }
+}
+
+impl std::fmt::Display for Sampler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {} steps", self.method.name(), self.steps)
+    }
+}
+
+impl Sampler {
+    /// The noise levels, falling, without the final zero.
+    pub fn levels(&self, process: &Process) -> Vec<f64> {
+        let (count, last) = (self.steps, (self.steps - 1).max(1) as f64);
+        match process {
+            // Karras et al. 2022, equation 5.
+            Process::Edm { .. } => {
+                let (high, low) = (self.sigma_max.powf(1.0 / self.rho), self.sigma_min.powf(1.0 / self.rho));
+                (0..count).map(|i| (high + i as f64 / last * (low - high)).powf(self.rho)).collect()
+            }
+            // Evenly spread over the process's own steps, both ends included.
+            Process::Ddpm { .. } => {
+                let sigmas = process.sigmas();
+                let top = (sigmas.len() - 1) as f64;
+                (0..count).map(|i| sigmas[(top * (1.0 - i as f64 / last)).round() as usize]).collect()
+            }
+            Process::Flow { .. } => {
+                (0..count).map(|i| sigma_of_time(1.0 - i as f64 / count as f64)).collect()
+            }
+        }
+    }
+
+    pub(super) fn validate(&self, process: &Process) -> Result<(), TrainError> {
+        let most = match process {
+            Process::Ddpm { steps, .. } => *steps,
+            _ => 100_000,
+        };
+        let expected = format!("1 to {most}");
+        require((1..=most).contains(&self.steps), "sampler.steps", &expected, self.steps)?;
+        require((0.0..=100.0).contains(&self.clip), "sampler.clip", "0 to 100", self.clip)?;
+        let (low, high) = (self.sigma_min, self.sigma_max);
+        require(low > 0.0 && low < high, "sampler.sigma_min", "more than 0, less than sigma_max", low)?;
+        require(high <= 1e6, "sampler.sigma_max", "at most 1,000,000", high)?;
+        require((0.1..=100.0).contains(&self.rho), "sampler.rho", "0.1 to 100", self.rho)
+    }
+
+    /// Images `[n, planes, r, r]` from their noise. `denoise` maps images with noise of a level to the images
+    /// expected without it.
+    pub fn run(
+        &self,
+        process: &Process,
+        noise: &mut KeyedNoise,
+        denoise: impl Fn(&Tensor, f64) -> Tensor,
+    ) -> Tensor {
+        let levels = self.levels(process);
+        let mut x = noise.next() * levels[0];
+        for (i, &sigma) in levels.iter().enumerate() {
+            let next = levels.get(i + 1).copied().unwrap_or(0.0);
+            x = self.step(&x, sigma, next, || noise.next(), &denoise);
+        }
+        x
+    }
+
+    /// Images with noise of level `next` from ones of level `sigma`; `noise` gives standard normal values of
+    /// their shape to the methods that add some.
+    pub fn step(
+        &self,
+        x: &Tensor,
+        sigma: f64,
+        next: f64,
+        noise: impl FnOnce() -> Tensor,
+        denoise: impl Fn(&Tensor, f64) -> Tensor,
+    ) -> Tensor {
+        let clipped = |x: &Tensor, sigma: f64| {
+            let clean = denoise(x, sigma);
+            if self.clip > 0.0 { clean.clamp(-self.clip, self.clip) } else { clean }
+        };
+        let clean = clipped(x, sigma);
+        match self.method {
+            _ if next == 0.0 => clean,
+            Method::Ddim => clean.lerp(x, next / sigma),
+            Method::Heun => {
+                let slope = (x - clean) / sigma;
+                let euler = x + &slope * (next - sigma);
+                let slope_there = (&euler - clipped(&euler, next)) / next;
+                x + (slope + slope_there) * ((next - sigma) / 2.0)
+            }
+            Method::Ancestral => {
+                // The posterior of x at the lower level given x and x0 is normal (equations 6 and 7, in the
+                // variable whose images are not scaled).
+                let share = (next / sigma).powi(2);
+                let variance = match self.variance {
+                    Variance::Posterior => next * next * (1.0 - share),
+                    // beta of the step, times 1 / abar of the lower level.
+                    Variance::Forward => {
+                        let kept = (1.0 + next * next) / (1.0 + sigma * sigma);
+                        (1.0 - kept) * (1.0 + next * next)
+                    }
+                };
+                clean.lerp(x, share) + noise() * variance.sqrt()
+            }
+        }
+    }
+}
+
+/// Normal values for images with certain numbers; what an image gets depends on its number and on nothing else.
+pub struct KeyedNoise {
+    rows: Vec<Rng>,
+    shape: [i64; 3],
+    device: Device,
+}
+
+impl KeyedNoise {
+    /// For images of `shape` `[planes, r, r]`.
+    pub fn new(seed: u64, numbers: Range<u64>, shape: [i64; 3], device: Device) -> Self {
+        let row = |number| random::rng(seed, Stream::SampleNoise, number);
+        Self { rows: numbers.map(row).collect(), shape, device }
+    }
+
+    /// The next values of every image: `[n, planes, r, r]`.
+    fn next(&mut self) -> Tensor {
+        let [planes, height, width] = self.shape;
+        let count = (planes * height * width) as usize;
+        let mut values = vec![0f32; self.rows.len() * count];
+        for (rng, row) in self.rows.iter_mut().zip(values.chunks_exact_mut(count)) {
+            rng.fill_normal(row);
+        }
+        Tensor::from_slice(&values).view([-1, planes, height, width]).to_device(self.device)
+    }
+}

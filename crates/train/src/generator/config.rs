@@ -1,0 +1,134 @@
+//! Configuration of a generator's training. Every value has its place in `presets/*.toml`; nothing is
+//! hidden in code.
+
+use serde::{Deserialize, Serialize};
+use synthmr_core::{LabelEncoding, limits};
+
+use crate::TrainError;
+use crate::config::{Preset, require};
+use crate::diffusion::DiffusionConfig;
+use crate::gan::GanConfig;
+
+/// The generators' presets, in the order in which they are listed.
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "edm-tiny-64",
+        help: "diffusion (EDM) at 64x64 that learns the phantom cohort in minutes on two cores",
+        toml: include_str!("../../presets/edm-tiny-64.toml"),
+    },
+    Preset {
+        name: "edm-paper-256",
+        help: "EDM on the study's network at 256x256: published settings, 35 network calls an image, for GPUs",
+        toml: include_str!("../../presets/edm-paper-256.toml"),
+    },
+    Preset {
+        name: "diffusion-tiny-64",
+        help: "the study's kind of diffusion at 64x64, small; slower to learn than edm-tiny-64",
+        toml: include_str!("../../presets/diffusion-tiny-64.toml"),
+    },
+    Preset {
+        name: "diffusion-paper-256",
+        help: "diffusion as in the study: 41.1 million parameters, 4,000 network calls an image, for GPUs",
+        toml: include_str!("../../presets/diffusion-paper-256.toml"),
+    },
+    Preset {
+        name: "flow-tiny-64",
+        help: "rectified flow at 64x64, small; slower to learn than edm-tiny-64",
+        toml: include_str!("../../presets/flow-tiny-64.toml"),
+    },
+    Preset {
+        name: "flow-paper-256",
+        help: "rectified flow on the study's network at 256x256, for GPUs",
+        toml: include_str!("../../presets/flow-paper-256.toml"),
+    },
+    Preset {
+        name: "stylegan2-tiny-64",
+        help: "StyleGAN 2 at 64x64, small; minutes on two cores give blurred images, hours better ones",
+        toml: include_str!("../../presets/stylegan2-tiny-64.toml"),
+    },
+    Preset {
+        name: "stylegan2-paper-256",
+        help: "StyleGAN 2 at 256x256 as in the study: 25,000 kimg, batch 32, for GPUs",
+        toml: include_str!("../../presets/stylegan2-paper-256.toml"),
+    },
+];
+
+/// Everything that decides what a generator's training computes, beside the data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GeneratorConfig {
+    /// Side of the images in pixels; must be the store's.
+    pub resolution: i64,
+    /// How the annotation is carried: one grey plane, or one plane a class.
+    pub labels: LabelEncoding,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Length of the training, in thousands of real images shown.
+    pub kimg: f64,
+    /// Images in a step.
+    pub batch: i64,
+    /// Images between two lines of the log.
+    pub tick_images: u64,
+    /// Images between two checkpoints and sample grids.
+    pub checkpoint_images: u64,
+    /// Mirror half of the images left to right.
+    pub mirror: bool,
+    /// Half-life of the moving average of the generator's weights, in images.
+    pub ema_half_life_images: f64,
+    /// The half-life is at most this share of the images seen so far, so that early averages forget the start.
+    pub ema_rampup: f64,
+    /// What the family of networks adds; the key `architecture` names it.
+    #[serde(flatten)]
+    pub family: Family,
+}
+
+/// Families of generators with their own settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "architecture", rename_all = "lowercase")]
+pub enum Family {
+    /// Karras et al. 2020.
+    StyleGan2(GanConfig),
+    /// A network that takes noise away, with any of several processes.
+    Diffusion(DiffusionConfig),
+}
+
+impl GeneratorConfig {
+    /// Images to be shown in all.
+    pub fn total_images(&self) -> u64 {
+        // Whole batches, so that the last step is like the others.
+        let batch = self.batch as u64;
+        ((self.kimg * 1000.0).ceil() as u64).div_ceil(batch) * batch
+    }
+
+    /// Share of the averaged weights that survives a batch which ends after `images_seen` images: a half-life
+    /// in images, shorter at the start.
+    pub(crate) fn ema_decay(&self, images_seen: u64) -> f64 {
+        let half_life = self.ema_half_life_images.min(images_seen as f64 * self.ema_rampup);
+        if half_life > 0.0 { 0.5f64.powf(self.batch as f64 / half_life) } else { 0.0 }
+    }
+
+    /// Checks every value that could break a run hours later.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] with the key, the accepted values and the value found.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let resolution = self.resolution;
+        let power_of_two = resolution >= 8 && resolution & (resolution - 1) == 0;
+        require(
+            power_of_two && resolution <= limits::RESOLUTION as i64,
+            "resolution",
+            "a power of two from 8 to 1024",
+            resolution,
+        )?;
+        require(self.kimg > 0.0 && self.kimg <= 1e7, "kimg", "more than 0, at most 10,000,000", self.kimg)?;
+        require((1..=4096).contains(&self.batch), "batch", "1 to 4096", self.batch)?;
+        require(self.tick_images > 0, "tick_images", "more than 0", self.tick_images)?;
+        require(self.checkpoint_images > 0, "checkpoint_images", "more than 0", self.checkpoint_images)?;
+        let half_life = self.ema_half_life_images;
+        require(half_life >= 0.0 && half_life.is_finite(), "ema_half_life_images", "0 or more", half_life)?;
+        require(self.ema_rampup > 0.0, "ema_rampup", "more than 0", self.ema_rampup)?;
+        match &self.family {
+            Family::StyleGan2(gan) => gan.validate(self),
+            Family::Diffusion(diffusion) => diffusion.validate(self),
+        }
+    }
+}
