@@ -3,32 +3,27 @@
 //!
 //! `cargo run --release -p synthmr-train --example bench_unet [RUNS [THREADS]]`
 
-#![expect(clippy::print_stdout, reason = "a bench prints its results")]
-
-use std::time::Instant;
+mod common;
 
 use synthmr_core::random::{Draw, Stream, rng};
-use synthmr_nets::engine::{Precision, set_threads};
+use synthmr_nets::engine::set_threads;
 use synthmr_nets::segmenters::{Padding, UNet, UNetConfig};
 use synthmr_train::optimiser::{Sgd, clip_gradient_norm};
 use synthmr_train::segmentation::{Target, deep_loss, deep_supervision_weights, normalised};
 use tch::{Device, Kind, Tensor};
 
+use common::{argument, precisions, report, seconds};
+
 const BATCH: usize = 16;
 const SIDE: usize = 64;
-/// Steps before the clock starts: memory is mapped and kernels are compiled in them.
+/// Steps before the clock starts.
 const WARM_UP: usize = 3;
 
 fn main() {
-    let argument =
-        |index, default| std::env::args().nth(index).and_then(|n| n.parse().ok()).unwrap_or(default);
     let runs = argument(1, 10);
     set_threads(argument(2, 2));
     let (images, labels) = batch();
-    for precision in [Precision::F32, Precision::Bf16] {
-        if precision == Precision::Bf16 && Precision::best_for(Device::Cpu) == Precision::F32 {
-            continue;
-        }
+    for precision in precisions() {
         let config = UNetConfig {
             inputs: 4,
             classes: 4,
@@ -50,13 +45,12 @@ fn main() {
             optimiser.step(&network.parameters, 2e-2);
             std::hint::black_box(loss.double_value(&[]));
         };
-        let system = format!("synthmr {}", precision.name());
-        report("unet-train-step-64", &system, &seconds(runs, step));
+        report("unet-train-step-64", precision, &seconds(runs, WARM_UP, step));
         let predict = || {
             let logits = tch::no_grad(|| network.forward(&normalised(&images, config.input_side())));
             std::hint::black_box(logits.argmax(1, false).int64_value(&[0, 0, 0]));
         };
-        report("unet-predict-64", &system, &seconds(runs, predict));
+        report("unet-predict-64", precision, &seconds(runs, WARM_UP, predict));
     }
 }
 
@@ -67,26 +61,4 @@ fn batch() -> (Tensor, Tensor) {
     let labels: Vec<u8> = (0..BATCH * SIDE * SIDE).map(|_| r.below(4) as u8).collect();
     let (n, s) = (BATCH as i64, SIDE as i64);
     (Tensor::from_slice(&images).view([n, 4, s, s]), Tensor::from_slice(&labels).view([n, s, s]))
-}
-
-fn seconds(runs: usize, mut work: impl FnMut()) -> Vec<f64> {
-    (0..WARM_UP).for_each(|_| work());
-    let timed = (0..runs.max(1)).map(|_| {
-        let start = Instant::now();
-        work();
-        start.elapsed().as_secs_f64()
-    });
-    timed.collect()
-}
-
-fn report(bench: &str, system: &str, seconds: &[f64]) {
-    let mut sorted = seconds.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    println!(
-        "{{\"bench\":\"{bench}\",\"system\":\"{system}\",\"seconds_median\":{:.4},\"seconds_min\":{:.4},\"seconds_max\":{:.4},\"runs\":{}}}",
-        sorted[sorted.len() / 2],
-        sorted[0],
-        sorted[sorted.len() - 1],
-        sorted.len()
-    );
 }

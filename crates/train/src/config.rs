@@ -198,11 +198,17 @@ fn blame<C: DeserializeOwned>(
     if let Some((path, _)) = only_file {
         return ConfigError::Incomplete { what: path.display().to_string(), message };
     }
+    let expected = known_keys(&table);
     for setting in given {
         setting.put(&mut table);
         if let Err(message) = deserialize::<C>(&table) {
             let Setting { origin, key, .. } = setting.clone();
-            return ConfigError::Value { origin, key: key.join("."), message };
+            let key = key.join(".");
+            if expected.contains(&key) {
+                return ConfigError::Value { origin, key, message };
+            }
+            let nearest = nearest::of(&key, expected.iter().map(String::as_str)).to_owned();
+            return ConfigError::UnknownKey { origin, key, nearest };
         }
     }
     ConfigError::Incomplete { what: "the settings together".to_owned(), message }

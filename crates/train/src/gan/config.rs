@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use synthmr_nets::generators::stylegan2::StyleGan2Config;
 
+use super::Game;
 use crate::TrainError;
 use crate::config::require;
 use crate::generator::GeneratorConfig;
@@ -59,9 +60,13 @@ pub struct OptimiserConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossConfig {
-    /// Weight gamma of the R1 penalty.
+    /// What the two networks play for.
+    pub game: Game,
+    /// Weight gamma of the R1 penalty, on real images.
     pub r1_gamma: f64,
-    /// Steps from one R1 penalty to the next.
+    /// Weight gamma of the R2 penalty, on generated images; 0 turns it off.
+    pub r2_gamma: f64,
+    /// Steps from one R1 or R2 penalty to the next.
     pub r1_interval: u64,
     /// Weight of the path-length penalty; 0 turns it off.
     pub path_length_weight: f64,
@@ -149,9 +154,11 @@ impl GanConfig {
             require((0.0..1.0).contains(&value), key, "0 to less than 1", value)?;
         }
         let loss = &self.loss;
-        for (key, value) in
-            [("loss.r1_gamma", loss.r1_gamma), ("loss.path_length_weight", loss.path_length_weight)]
-        {
+        for (key, value) in [
+            ("loss.r1_gamma", loss.r1_gamma),
+            ("loss.r2_gamma", loss.r2_gamma),
+            ("loss.path_length_weight", loss.path_length_weight),
+        ] {
             require((0.0..1e6).contains(&value), key, "0 or more", value)?;
         }
         for (key, value) in [

@@ -1,25 +1,47 @@
-//! Losses and penalties of StyleGAN 2 (Karras et al. 2020; lazy regularisation, section 3.1).
+//! Losses and penalties of GANs: those of StyleGAN 2 (Karras et al. 2020; lazy regularisation, section 3.1), and the
+//! relativistic pairing loss of R3GAN (Huang, Gokaslan, Kuleshov and Tompkin 2024, arXiv 2501.05441).
 
+use serde::{Deserialize, Serialize};
 use synthmr_nets::generators::stylegan2::{Noise, Synthesis};
 use tch::{Kind, Tensor};
 
-/// Non-saturating loss of the generator (Goodfellow et al. 2014): mean of `-log sigmoid(D(fake))`.
-pub fn generator_loss(fake_logits: &Tensor) -> Tensor {
-    (-fake_logits).softplus().mean(fake_logits.kind())
+/// What the two networks play for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Game {
+    /// Real against generated images, each judged by itself, and a generator that does not saturate
+    /// (Goodfellow et al. 2014).
+    NonSaturating,
+    /// Every generated image against a real one (R3GAN, equation 2): no generated image is good enough while real
+    /// ones are better, which keeps modes from being dropped.
+    Relativistic,
 }
 
-/// Logistic loss of the discriminator: mean of `-log sigmoid(D(real)) - log(1 - sigmoid(D(fake)))`.
-pub fn discriminator_loss(real_logits: &Tensor, fake_logits: &Tensor) -> Tensor {
-    let kind = real_logits.kind();
-    (-real_logits).softplus().mean(kind) + fake_logits.softplus().mean(kind)
+impl Game {
+    /// The discriminator's loss, the mean over logits `[n, 1]` of both kinds.
+    pub fn discriminator_loss(self, real_logits: &Tensor, fake_logits: &Tensor) -> Tensor {
+        let kind = real_logits.kind();
+        match self {
+            Game::NonSaturating => (-real_logits).softplus().mean(kind) + fake_logits.softplus().mean(kind),
+            Game::Relativistic => (fake_logits - real_logits).softplus().mean(kind),
+        }
+    }
+
+    /// The generator's loss; `real_logits` are asked for only where they matter, and carry no gradient.
+    pub fn generator_loss(self, fake_logits: &Tensor, real_logits: impl FnOnce() -> Tensor) -> Tensor {
+        match self {
+            Game::NonSaturating => (-fake_logits).softplus().mean(fake_logits.kind()),
+            Game::Relativistic => (real_logits() - fake_logits).softplus().mean(fake_logits.kind()),
+        }
+    }
 }
 
-/// R1 penalty (Mescheder et al. 2018, equation 9): `gamma / 2` times the mean squared norm of the gradient of
-/// the discriminator at real images.
+/// Gradient penalty centred at zero (Mescheder et al. 2018, equation 9): `gamma / 2` times the mean squared norm of
+/// the gradient of the discriminator at images. At real images it is R1, at generated ones R2.
 ///
 /// `judge` maps images `[n, c, h, w]` to logits. The result can be differentiated with respect to the
 /// discriminator's parameters: the gradient at the images is itself part of the graph.
-pub fn r1_penalty(images: &Tensor, gamma: f64, judge: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+pub fn gradient_penalty(images: &Tensor, gamma: f64, judge: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
     let images = images.detach().set_requires_grad(true);
     let logits = judge(&images);
     let gradient = &Tensor::run_backward(&[logits.sum(logits.kind())], &[&images], true, true)[0];
@@ -127,7 +149,7 @@ mod tests {
         let d = Discriminator::with_kind(&tiny(), 1, Device::Cpu, Kind::Double, Kind::Double);
         disturb(&d.parameters);
         let images = Tensor::randn([4, 2, 8, 8], DOUBLE);
-        check_gradient(&d.parameters, || r1_penalty(&images, 8.0, |x| d.forward(x, 1)));
+        check_gradient(&d.parameters, || gradient_penalty(&images, 8.0, |x| d.forward(x, 1)));
     }
 
     #[test]
@@ -149,7 +171,7 @@ mod tests {
     fn r1_of_a_linear_discriminator_is_its_squared_weight() {
         let weight = Tensor::randn([1, 2, 4, 4], DOUBLE);
         let images = Tensor::randn([3, 2, 4, 4], DOUBLE);
-        let penalty = r1_penalty(&images, 4.0, |x| {
+        let penalty = gradient_penalty(&images, 4.0, |x| {
             (x * &weight).sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double)
         });
         let expected = 2.0 * weight.square().sum(Kind::Double).double_value(&[]);
@@ -157,10 +179,18 @@ mod tests {
     }
 
     #[test]
-    fn losses_at_undecided_logits() {
-        let zero = Tensor::zeros([4, 1], DOUBLE);
-        let ln2 = std::f64::consts::LN_2;
-        assert!((generator_loss(&zero).double_value(&[]) - ln2).abs() < 1e-15);
-        assert!((discriminator_loss(&zero, &zero).double_value(&[]) - 2.0 * ln2).abs() < 1e-15);
+    fn losses_of_known_logits() {
+        let (real, fake) = (Tensor::from_slice(&[0.3f64, -1.0]), Tensor::from_slice(&[0.8f64, 0.0]));
+        let softplus = |x: f64| (1.0 + x.exp()).ln();
+        let mean = |a: f64, b: f64| (softplus(a) + softplus(b)) / 2.0;
+        for (game, discriminator, generator) in [
+            (Game::NonSaturating, mean(-0.3, 1.0) + mean(0.8, 0.0), mean(-0.8, 0.0)),
+            (Game::Relativistic, mean(0.5, 1.0), mean(-0.5, -1.0)),
+        ] {
+            let found = game.discriminator_loss(&real, &fake).double_value(&[]);
+            assert!((found - discriminator).abs() < 1e-15, "{game:?}");
+            let found = game.generator_loss(&fake, || real.shallow_clone()).double_value(&[]);
+            assert!((found - generator).abs() < 1e-15, "{game:?}");
+        }
     }
 }

@@ -8,6 +8,6 @@ mod steps;
 
 pub use augment::{Augmentation, Controller};
 pub use config::{AugmentConfig, AugmentMode, GanConfig, LossConfig, NetworkConfig, OptimiserConfig};
-pub use losses::{PathLength, discriminator_loss, generator_loss, path_length, r1_penalty};
+pub use losses::{Game, PathLength, gradient_penalty, path_length};
 pub use state::{GanLearner, GanState};
 pub use steps::Steps;

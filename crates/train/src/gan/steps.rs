@@ -12,7 +12,7 @@ use synthmr_nets::generators::stylegan2::Noise;
 use tch::{Kind, Tensor};
 
 use super::augment::{Augmentation, Controller};
-use super::losses::{discriminator_loss, generator_loss, path_length, r1_penalty, sign_mean};
+use super::losses::{gradient_penalty, path_length, sign_mean};
 use super::state::{GanState, lazy_ratio};
 use super::{AugmentMode, GanConfig};
 use crate::generator::{GeneratorConfig, Measured};
@@ -32,8 +32,8 @@ pub struct Steps {
 impl Steps {
     /// Shows one batch of real images `[batch, planes, r, r]` in [-1, 1] and moves every part of the state;
     /// `images_seen` were shown before. Measured are the losses without penalties, `real_sign`, the mean sign of the logits on
-    /// real images (r_t of ADA), `fake_logit`, the mean logit on generated ones, and in some steps `r1` with
-    /// its weight and `path_length_penalty` without.
+    /// real images (r_t of ADA), `fake_logit`, the mean logit on generated ones, and in some steps `r1` and `r2` with
+    /// their weights and `path_length_penalty` without.
     pub fn run(&self, state: &mut GanState, reals: &Tensor, images_seen: u64) -> Measured {
         let (config, loss) = (&self.config, &self.gan.loss);
         let step = images_seen / config.batch as u64;
@@ -50,12 +50,14 @@ impl Steps {
             augmentation.apply(images, self.contrasts, config.seed, 4 * step + part)
         };
         let augmented_reals = augment(reals, 0);
+        let augmented_fakes = augment(&fakes.detach(), 1);
         let (discriminator, real_logits, fake_logits) =
-            self.discriminator_step(state, &augmented_reals, &augment(&fakes.detach(), 1));
-        let r1 = self
-            .applies(step, loss.r1_interval, loss.r1_gamma)
-            .then(|| self.r1_step(state, &augmented_reals));
-        let generator = self.generator_step(state, &augment(&fakes, 2));
+            self.discriminator_step(state, &augmented_reals, &augmented_fakes);
+        let penalties = [("r1", loss.r1_gamma, &augmented_reals), ("r2", loss.r2_gamma, &augmented_fakes)];
+        let penalties =
+            penalties.into_iter().filter(|&(_, gamma, _)| self.applies(step, loss.r1_interval, gamma));
+        let penalties = self.gradient_penalty_step(state, penalties);
+        let generator = self.generator_step(state, &augment(&fakes, 2), &augmented_reals);
         let path_length = self
             .applies(step, loss.path_length_interval, loss.path_length_weight)
             .then(|| self.path_length_step(state, step, device));
@@ -70,7 +72,7 @@ impl Steps {
             ("real_sign", real_sign),
             ("fake_logit", fake_logits.detach().mean(Kind::Float)),
         ];
-        measured.extend(r1.map(|penalty| ("r1", penalty)));
+        measured.extend(penalties);
         measured.extend(path_length.map(|penalty| ("path_length_penalty", penalty)));
         measured
     }
@@ -112,27 +114,41 @@ impl Steps {
         d.parameters.zero_gradient();
         let logits = d.forward(&Tensor::cat(&[reals, fakes], 0), 2);
         let halves = logits.chunk(2, 0);
-        let loss = discriminator_loss(&halves[0], &halves[1]);
+        let loss = self.gan.loss.game.discriminator_loss(&halves[0], &halves[1]);
         loss.backward();
         self.step_discriminator(state);
         (loss.detach(), halves[0].detach(), halves[1].detach())
     }
 
-    fn r1_step(&self, state: &mut GanState, reals: &Tensor) -> Tensor {
+    /// One step along the sum of the penalties, each with its name, its gamma and the images where it is taken;
+    /// none at all when there are none.
+    fn gradient_penalty_step<'a>(
+        &self,
+        state: &mut GanState,
+        penalties: impl Iterator<Item = (&'static str, f64, &'a Tensor)>,
+    ) -> Measured {
         let d = &state.discriminator;
         d.parameters.zero_gradient();
-        let penalty = r1_penalty(reals, self.gan.loss.r1_gamma, |images| d.forward(images, 1));
-        (&penalty * self.gan.loss.r1_interval as f64).backward();
-        self.step_discriminator(state);
-        penalty.detach()
+        let mut measured = Measured::new();
+        for (name, gamma, images) in penalties {
+            let penalty = gradient_penalty(images, gamma, |images| d.forward(images, 1));
+            (&penalty * self.gan.loss.r1_interval as f64).backward();
+            measured.push((name, penalty.detach()));
+        }
+        if !measured.is_empty() {
+            self.step_discriminator(state);
+        }
+        measured
     }
 
-    fn generator_step(&self, state: &mut GanState, fakes: &Tensor) -> Tensor {
+    fn generator_step(&self, state: &mut GanState, fakes: &Tensor, reals: &Tensor) -> Tensor {
+        let d = &state.discriminator;
         state.generator.parameters.zero_gradient();
-        state.discriminator.parameters.set_requires_grad(false);
-        let loss = generator_loss(&state.discriminator.forward(fakes, 1));
+        d.parameters.set_requires_grad(false);
+        let real_logits = || tch::no_grad(|| d.forward(reals, 1));
+        let loss = self.gan.loss.game.generator_loss(&d.forward(fakes, 1), real_logits);
         loss.backward();
-        state.discriminator.parameters.set_requires_grad(true);
+        d.parameters.set_requires_grad(true);
         self.step_generator(state);
         loss.detach()
     }

@@ -51,6 +51,16 @@ pub const PRESETS: &[Preset] = &[
         help: "StyleGAN 2 at 256x256 as in the study: 25,000 kimg, batch 32, for GPUs",
         toml: include_str!("../../presets/stylegan2-paper-256.toml"),
     },
+    Preset {
+        name: "r3gan-tiny-64",
+        help: "R3GAN's loss on the networks of stylegan2-tiny-64",
+        toml: include_str!("../../presets/r3gan-tiny-64.toml"),
+    },
+    Preset {
+        name: "r3gan-paper-256",
+        help: "R3GAN's loss on the study's StyleGAN 2 at 256x256, for GPUs",
+        toml: include_str!("../../presets/r3gan-paper-256.toml"),
+    },
 ];
 
 /// Everything that decides what a generator's training computes, beside the data.

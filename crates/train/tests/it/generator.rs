@@ -64,6 +64,7 @@ fn configurations() -> Vec<(&'static str, GeneratorConfig)> {
     let diffusion = |preset, more: &[&str]| resolved(preset, &[DIFFUSION, more].concat());
     vec![
         ("stylegan2", resolved("stylegan2-tiny-64", GAN)),
+        ("r3gan", resolved("r3gan-tiny-64", GAN)),
         ("edm", diffusion("edm-tiny-64", &[])),
         ("diffusion", diffusion("diffusion-tiny-64", &["process.steps=50"])),
         ("flow", diffusion("flow-tiny-64", &["sampler.method=ddim"])),

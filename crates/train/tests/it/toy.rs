@@ -137,6 +137,8 @@ impl Folder {
         static TURN: Mutex<()> = Mutex::new(());
         // A test that failed has left the generator in no state that the next one could notice.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        // Test processes run side by side; OpenMP's threads would spin for each other's cores, ten times slower.
+        synthmr_nets::engine::set_threads(1);
         Self { folder: tempfile::tempdir().unwrap(), _turn: turn }
     }
 
