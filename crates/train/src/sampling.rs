@@ -13,7 +13,7 @@ use synthmr_data::sheet::{self, SHEET_ROWS, SheetImage};
 use synthmr_data::store::{StoreLayout, StoreWriter};
 use synthmr_nets::engine::Precision;
 use synthmr_nets::generators::stylegan2::Generator;
-use tch::{Device, Tensor};
+use tch::Device;
 
 use crate::diffusion::Denoiser;
 use crate::generator::{AVERAGE, DrawOptions, Family, GeneratorConfig, ImageSource, bytes};
@@ -33,8 +33,8 @@ pub struct SampleOptions {
     pub first: u64,
     /// Seed of latents and noise.
     pub seed: u64,
-    /// Truncation psi of the latent distribution: 1 draws from all of it, 0 its mean only.
-    pub truncation: f64,
+    /// What differs from the way in which the generator was trained to be used.
+    pub draw: DrawOptions,
 }
 
 /// A generator ready to draw from.
@@ -44,8 +44,6 @@ pub struct Sampler {
     layout: StoreLayout,
     encoding: LabelEncoding,
     record: InputRecord,
-    /// How a diffusion model draws; GANs have one way only.
-    method: Option<String>,
     /// What a person should know about the run that was opened, such as a damaged checkpoint passed over.
     pub notes: Vec<String>,
 }
@@ -81,17 +79,17 @@ impl Sampler {
             .map_err(|found: String| mismatch("precision", "f32 or bf16", found))?;
         let planes = Planes::new(run.record.channels.len(), &run.record.labels, config.labels, device);
         let weights = run.checkpoint.take(AVERAGE);
-        let (source, loaded, method): (Box<dyn ImageSource>, _, _) = match &config.family {
+        let (source, loaded): (Box<dyn ImageSource>, _) = match &config.family {
             Family::StyleGan2(gan) => {
                 let network = gan.network(config.resolution, planes.count());
                 let generator = Generator::new(&network, config.seed, device, precision);
                 let loaded = generator.parameters.load(&weights);
-                (Box::new(generator), loaded, None)
+                (Box::new(generator), loaded)
             }
             Family::Diffusion(diffusion) => {
                 let denoiser = Denoiser::new(&config, diffusion, planes.count(), device, precision);
                 let loaded = denoiser.network.parameters.load(&weights);
-                (Box::new(denoiser), loaded, Some(diffusion.sampler.to_string()))
+                (Box::new(denoiser), loaded)
             }
         };
         loaded.map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
@@ -108,7 +106,6 @@ impl Sampler {
             },
             encoding: config.labels,
             record: InputRecord { name, digest: run.digest, split: String::new(), weight: None, images: 0 },
-            method,
             notes: run.notes,
         })
     }
@@ -118,31 +115,18 @@ impl Sampler {
         &self.layout
     }
 
-    /// The block of [`BLOCK`] images that begins at index `block * BLOCK`, as planes in [-1, 1]:
-    /// `[BLOCK, planes, r, r]`.
-    pub fn planes_of_block(&self, seed: u64, block: u64, truncation: f64) -> Tensor {
-        let numbers = block * BLOCK..(block + 1) * BLOCK;
-        self.source.draw(seed, numbers, DrawOptions { truncation })
-    }
-
     /// Draws images into a new store at `out`.
     ///
     /// # Errors
-    /// [`TrainError`] when the store cannot be written; nothing stays then, nor when it is interrupted.
+    /// [`TrainError`] when an option does not suit the generator or the store cannot be written; nothing stays then,
+    /// nor when it is interrupted.
     pub fn sample(
         &self,
         options: SampleOptions,
         out: &Path,
         watch: &mut dyn Watch,
     ) -> Result<(Outcome, SamplingRecord), TrainError> {
-        if self.method.is_some() && options.truncation != 1.0 {
-            return Err(TrainError::Mismatch {
-                what: "truncation".into(),
-                expected: "1 (none)".into(),
-                found: options.truncation.to_string(),
-                hint: "a diffusion model has no distribution of latents that could be truncated".into(),
-            });
-        }
+        self.source.check(&options.draw)?;
         let mut writer = StoreWriter::create(out, self.layout.clone())?;
         let mut quality = QualityCounts::default();
         let mut shown = Vec::new();
@@ -151,11 +135,15 @@ impl Sampler {
         let end = options.first + options.count;
         let mut outcome = Outcome::Finished;
         for block in options.first / BLOCK..end.div_ceil(BLOCK) {
-            if watch.should_stop() {
+            let numbers = block * BLOCK..(block + 1) * BLOCK;
+            let stop = || watch.should_stop();
+            let drawn =
+                if stop() { None } else { self.source.draw(options.seed, numbers, &options.draw, &stop) };
+            let Some(planes) = drawn else {
                 outcome = Outcome::Interrupted;
                 break;
-            }
-            let decoded = self.planes.decode(&self.planes_of_block(options.seed, block, options.truncation));
+            };
+            let decoded = self.planes.decode(&planes);
             let (images, labels) = (bytes(&decoded.images), bytes(&decoded.labels));
             let unclean = bytes(&decoded.unclean.to_kind(tch::Kind::Uint8));
             for index in (block * BLOCK).max(options.first)..((block + 1) * BLOCK).min(end) {
@@ -173,8 +161,8 @@ impl Sampler {
         let record = SamplingRecord {
             generators: vec![InputRecord { images: options.count as usize, ..self.record.clone() }],
             seed: options.seed,
-            truncation: options.truncation,
-            sampler: self.method.clone(),
+            truncation: options.draw.truncation.unwrap_or(1.0),
+            sampler: self.source.method(&options.draw),
             label_encoding: self.encoding,
             label_quality: quality.record(&self.layout.labels),
         };

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use synthmr_core::records::SamplingRecord;
 use synthmr_train::Outcome;
+use synthmr_train::diffusion::Method;
+use synthmr_train::generator::DrawOptions;
 use synthmr_train::sampling::{SampleOptions, Sampler};
 
 use crate::arguments::Common;
@@ -26,15 +28,21 @@ pub(crate) struct Sample {
     /// Number of images.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     count: u64,
-    /// Seed of the latents.
+    /// Seed of what is random.
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
     /// Store that is made.
     #[arg(long, value_name = "STORE")]
     out: PathBuf,
-    /// Truncation of the latents: 1 draws from the whole distribution, 0 only its mean.
-    #[arg(long, value_name = "PSI", default_value_t = 1.0, value_parser = truncation)]
-    truncation: f64,
+    /// Truncation of a GAN's latents: 1 draws from the whole distribution, as it does by default, 0 only its mean.
+    #[arg(long, value_name = "PSI", value_parser = truncation)]
+    truncation: Option<f64>,
+    /// Steps of a diffusion model, instead of its configuration's.
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Rule for a step of a diffusion model, instead of its configuration's: heun, ddim or ancestral.
+    #[arg(long, value_name = "RULE")]
+    method: Option<Method>,
     /// Number of the first image.
     #[arg(long, value_name = "I", default_value_t = 0)]
     first: u64,
@@ -60,7 +68,7 @@ impl Sample {
             count: self.count,
             first: self.first,
             seed: self.seed,
-            truncation: self.truncation,
+            draw: DrawOptions { truncation: self.truncation, steps: self.steps, method: self.method },
         };
         let mut watch = Terminal::new("images")?;
         let (outcome, record) = sampler.sample(options, &self.out, &mut watch)?;

@@ -27,12 +27,10 @@ impl GroupNorm {
 
     /// In the kind of `x`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let normalise =
-            |x: &Tensor| x.group_norm(self.groups, Some(&self.weight), Some(&self.bias), EPSILON, true);
-        // libtorch's CPU kernel mixes bf16 images with f32 parameters; its CUDA kernel wants one kind.
-        if x.device() == Device::Cpu || x.kind() == self.weight.kind() {
-            return normalise(x);
-        }
-        normalise(&x.to_kind(self.weight.kind())).to_kind(x.kind())
+        // libtorch's CPU kernel mixes bf16 images with f32 parameters; its CUDA kernel wants one kind, and keeps the
+        // statistics in f32 by itself.
+        let kind = if x.device() == Device::Cpu { self.weight.kind() } else { x.kind() };
+        let (weight, bias) = (self.weight.to_kind(kind), self.bias.to_kind(kind));
+        x.group_norm(self.groups, Some(&weight), Some(&bias), EPSILON, true)
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use synthmr_nets::generators::diffusion_unet::DiffusionUNetConfig;
 
-use super::{Process, Sampler};
+use super::{Process, SamplerConfig};
 use crate::TrainError;
 use crate::config::require;
 use crate::generator::GeneratorConfig;
@@ -19,7 +19,7 @@ pub struct DiffusionConfig {
     /// How images become noise in training.
     pub process: Process,
     /// How noise becomes images.
-    pub sampler: Sampler,
+    pub sampler: SamplerConfig,
 }
 
 /// Sizes of the U-Net; see [`DiffusionUNetConfig`].
@@ -118,6 +118,8 @@ impl DiffusionConfig {
         require(usable, "network.multipliers", expected, format!("{multipliers:?}"))?;
         for multiplier in multipliers {
             let features = multiplier * network.channels;
+            let expected = "at most 8192 features at a level";
+            require(features <= 8192, "network.multipliers", expected, format!("{features} features"))?;
             let expected = |of: &str| format!("{of} dividing the {features} features of a level");
             require(features % groups == 0, "network.norm_groups", &expected("a number"), groups)?;
             require(features % heads == 0, "network.heads", &expected("a number"), heads)?;
@@ -129,6 +131,12 @@ impl DiffusionConfig {
             &format!("patches and halvings that divide the resolution {}", common.resolution),
             format!("{lowest} pixels a position at the lowest of {} levels", multipliers.len()),
         )?;
+        let levels = 0..multipliers.len();
+        let sides: Vec<i64> = levels.map(|level| (common.resolution / patch) >> level).collect();
+        for side in &network.attention {
+            let expected = format!("sides of the levels, {sides:?}, of at most 128 pixels");
+            require(sides.contains(side) && *side <= 128, "network.attention", &expected, side)?;
+        }
         let optimiser = &self.optimiser;
         for (key, value) in [("optimiser.rate", optimiser.rate), ("optimiser.epsilon", optimiser.epsilon)] {
             require(value > 0.0 && value < 1.0, key, "more than 0, less than 1", value)?;

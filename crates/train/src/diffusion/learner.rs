@@ -10,7 +10,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::process::Coefficients;
 use super::sampler::KeyedNoise;
-use super::{DiffusionConfig, Process, Sampler};
+use super::{DiffusionConfig, Process, SamplerConfig};
+use crate::TrainError;
 use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, Learner, Measured};
 use crate::optimiser::{Adam, clip_gradient_norm};
 
@@ -19,7 +20,7 @@ pub struct Denoiser {
     /// The network.
     pub network: DiffusionUNet,
     process: Process,
-    sampler: Sampler,
+    sampler: SamplerConfig,
 }
 
 impl Denoiser {
@@ -65,12 +66,48 @@ fn column(values: impl Iterator<Item = f64>, like: &Tensor) -> Tensor {
     Tensor::from_slice(&values).view([-1, 1, 1, 1]).to_kind(like.kind()).to_device(like.device())
 }
 
+impl Denoiser {
+    /// The sampler with what the options change.
+    fn sampler(&self, options: &DrawOptions) -> SamplerConfig {
+        let DrawOptions { method, steps, .. } = *options;
+        let own = self.sampler.clone();
+        SamplerConfig { method: method.unwrap_or(own.method), steps: steps.unwrap_or(own.steps), ..own }
+    }
+}
+
 impl ImageSource for Denoiser {
-    fn draw(&self, seed: u64, numbers: Range<u64>, _: DrawOptions) -> Tensor {
+    fn draw(
+        &self,
+        seed: u64,
+        numbers: Range<u64>,
+        options: &DrawOptions,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<Tensor> {
         let config = self.network.config();
         let shape = [config.planes, config.resolution, config.resolution];
         let mut noise = KeyedNoise::new(seed, numbers, shape, self.network.parameters.flat().device());
-        tch::no_grad(|| self.sampler.run(&self.process, &mut noise, |x, sigma| self.denoise(x, sigma)))
+        let denoise = |x: &Tensor, sigma: f64| self.denoise(x, sigma);
+        tch::no_grad(|| self.sampler(options).run(&self.process, &mut noise, stop, denoise))
+    }
+
+    fn check(&self, options: &DrawOptions) -> Result<(), TrainError> {
+        if let Some(truncation) = options.truncation {
+            return Err(TrainError::Mismatch {
+                what: "truncation".into(),
+                expected: "none for a diffusion model".into(),
+                found: truncation.to_string(),
+                hint: "it has no distribution of latents that could be truncated".into(),
+            });
+        }
+        self.sampler(options).validate(&self.process)
+    }
+
+    fn steps(&self) -> u64 {
+        self.sampler.steps
+    }
+
+    fn method(&self, options: &DrawOptions) -> Option<String> {
+        Some(self.sampler(options).to_string())
     }
 }
 
@@ -125,7 +162,7 @@ impl Learner for DiffusionLearner {
         vec![("loss", loss.detach()), ("gradient_norm", Tensor::from(norm as f32))]
     }
 
-    fn levels(&self) -> Vec<(&'static str, f64)> {
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
 

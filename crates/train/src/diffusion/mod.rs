@@ -8,4 +8,4 @@ mod sampler;
 pub use config::{DiffusionConfig, NetworkConfig, OptimiserConfig};
 pub use learner::{Denoiser, DiffusionLearner};
 pub use process::{Coefficients, DdpmPrediction, EdmPrediction, Process, Schedule};
-pub use sampler::{KeyedNoise, Method, Sampler, Variance};
+pub use sampler::{KeyedNoise, Method, SamplerConfig, Variance};

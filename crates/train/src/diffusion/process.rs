@@ -19,6 +19,9 @@ const CODE_SCALE: f64 = 40.0;
 /// Times of a rectified flow keep this distance from 0 and 1, where sigma is 0 and infinite.
 const FLOW_MARGIN: f64 = 1e-4;
 
+/// Noise levels in training stay within this range: beyond it images and noise cannot be told apart in f32.
+const SIGMA_RANGE: (f64, f64) = (1e-4, 1e4);
+
 /// How images become noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
@@ -183,7 +186,8 @@ impl Process {
     pub fn draw_sigma(&self, rng: &mut impl Draw) -> f64 {
         match self {
             Process::Edm { noise_mean, noise_deviation, .. } => {
-                (noise_mean + noise_deviation * rng.normal()).exp()
+                let (low, high) = SIGMA_RANGE;
+                (noise_mean + noise_deviation * rng.normal()).exp().clamp(low, high)
             }
             Process::Ddpm { steps, .. } => {
                 let step = rng.below(*steps);
@@ -221,13 +225,18 @@ impl Process {
 
     pub(super) fn validate(&self) -> Result<(), TrainError> {
         match *self {
-            Process::Edm { sigma_data, noise_mean, noise_deviation, weight_floor, .. } => {
+            Process::Edm { prediction, sigma_data, noise_mean, noise_deviation, weight_floor } => {
                 let within = |value: f64, low: f64, high: f64| value >= low && value <= high;
                 require(within(sigma_data, 1e-3, 1e3), "process.sigma_data", "0.001 to 1000", sigma_data)?;
                 require(within(noise_mean, -20.0, 20.0), "process.noise_mean", "-20 to 20", noise_mean)?;
                 let key = "process.noise_deviation";
                 require(within(noise_deviation, 0.0, 10.0), key, "0 to 10", noise_deviation)?;
-                require(within(weight_floor, 0.0, 1e3), "process.weight_floor", "0 to 1000", weight_floor)
+                // The image as the target has a weight of 1 / sigma^2, which nothing else bounds.
+                let (least, expected) = match prediction {
+                    EdmPrediction::Preconditioned => (0.0, "0 to 1000"),
+                    EdmPrediction::Clean => (1e-3, "0.001 to 1000 when the image is predicted"),
+                };
+                require(within(weight_floor, least, 1e3), "process.weight_floor", expected, weight_floor)
             }
             Process::Ddpm { steps, .. } => {
                 require((2..=100_000).contains(&steps), "process.steps", "2 to 100,000", steps)

@@ -14,7 +14,7 @@ use crate::config::require;
 /// How a trained model turns noise into images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sampler {
+pub struct SamplerConfig {
     /// The rule for one step.
     pub method: Method,
     /// Steps from noise to image.
@@ -50,12 +50,13 @@ pub enum Method {
 pub enum Variance {
     /// That of the posterior given the denoised image, the lower bound.
     Posterior,
-    /// That of the forward step, beta: the upper bound, and what the study used.
+    /// That of the forward step of a chain that scales its images, beta: the upper bound, and what the study used.
     Forward,
 }
 
 impl Method {
-    fn name(self) -> &'static str {
+    /// The name used in configurations and on the command line.
+    pub fn name(self) -> &'static str {
         match self {
             Method::Heun => "heun",
             Method::Ddim => "ddim",
@@ -64,13 +65,22 @@ impl Method {
     }
 }
 
-impl std::fmt::Display for Sampler {
+impl std::str::FromStr for Method {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = [Method::Heun, Method::Ddim, Method::Ancestral];
+        let found = known.into_iter().find(|method| method.name() == text);
+        found.ok_or_else(|| format!("expected {}", known.map(Method::name).join(", ")))
+    }
+}
+
+impl std::fmt::Display for SamplerConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}, {} steps", self.method.name(), self.steps)
     }
 }
 
-impl Sampler {
+impl SamplerConfig {
     /// The noise levels, falling, without the final zero.
     pub fn levels(&self, process: &Process) -> Vec<f64> {
         let (count, last) = (self.steps, (self.steps - 1).max(1) as f64);
@@ -78,7 +88,9 @@ impl Sampler {
             // Karras et al. 2022, equation 5.
             Process::Edm { .. } => {
                 let (high, low) = (self.sigma_max.powf(1.0 / self.rho), self.sigma_min.powf(1.0 / self.rho));
-                (0..count).map(|i| (high + i as f64 / last * (low - high)).powf(self.rho)).collect()
+                let level =
+                    |i: u64| (high + i as f64 / last * (low - high)).powf(self.rho).max(self.sigma_min);
+                (0..count).map(level).collect()
             }
             // Evenly spread over the process's own steps, both ends included.
             Process::Ddpm { .. } => {
@@ -101,32 +113,37 @@ impl Sampler {
         require((1..=most).contains(&self.steps), "sampler.steps", &expected, self.steps)?;
         require((0.0..=100.0).contains(&self.clip), "sampler.clip", "0 to 100", self.clip)?;
         let (low, high) = (self.sigma_min, self.sigma_max);
-        require(low > 0.0 && low < high, "sampler.sigma_min", "more than 0, less than sigma_max", low)?;
+        require(low >= 1e-5 && low < high, "sampler.sigma_min", "0.00001 to less than sigma_max", low)?;
         require(high <= 1e6, "sampler.sigma_max", "at most 1,000,000", high)?;
-        require((0.1..=100.0).contains(&self.rho), "sampler.rho", "0.1 to 100", self.rho)
+        require((1.0..=100.0).contains(&self.rho), "sampler.rho", "1 to 100", self.rho)
     }
 
     /// Images `[n, planes, r, r]` from their noise. `denoise` maps images with noise of a level to the images
-    /// expected without it.
+    /// expected without it; `stop` is asked before every step, and none are made when it says so.
     pub fn run(
         &self,
         process: &Process,
         noise: &mut KeyedNoise,
+        stop: &dyn Fn() -> bool,
         denoise: impl Fn(&Tensor, f64) -> Tensor,
-    ) -> Tensor {
+    ) -> Option<Tensor> {
         let levels = self.levels(process);
         let mut x = noise.next() * levels[0];
         for (i, &sigma) in levels.iter().enumerate() {
+            if stop() {
+                return None;
+            }
             let next = levels.get(i + 1).copied().unwrap_or(0.0);
-            x = self.step(&x, sigma, next, || noise.next(), &denoise);
+            x = self.step(process, &x, sigma, next, || noise.next(), &denoise);
         }
-        x
+        Some(x)
     }
 
     /// Images with noise of level `next` from ones of level `sigma`; `noise` gives standard normal values of
     /// their shape to the methods that add some.
     pub fn step(
         &self,
+        process: &Process,
         x: &Tensor,
         sigma: f64,
         next: f64,
@@ -142,10 +159,17 @@ impl Sampler {
             _ if next == 0.0 => clean,
             Method::Ddim => clean.lerp(x, next / sigma),
             Method::Heun => {
-                let slope = (x - clean) / sigma;
-                let euler = x + &slope * (next - sigma);
-                let slope_there = (&euler - clipped(&euler, next)) / next;
-                x + (slope + slope_there) * ((next - sigma) / 2.0)
+                let euler = clean.lerp(x, next / sigma);
+                let change = clipped(&euler, next) - clean;
+                // The mean of the slopes at both ends, where the slope is that of x in sigma (EDM, algorithm 1), or
+                // that of the scaled images in t = sigma / (1 + sigma): levels that are even in t are too far
+                // apart in sigma for a straight line.
+                let in_sigma = (sigma - next) / (2.0 * next);
+                let share = match process {
+                    Process::Edm { .. } => in_sigma,
+                    Process::Ddpm { .. } | Process::Flow { .. } => in_sigma * (1.0 + next) / (1.0 + sigma),
+                };
+                euler + change * share
             }
             Method::Ancestral => {
                 // The posterior of x at the lower level given x and x0 is normal (equations 6 and 7, in the

@@ -104,6 +104,18 @@ pub struct AugmentConfig {
     pub interval: u64,
 }
 
+impl LossConfig {
+    /// Steps from one extra step of the generator, for its penalty, to the next; 0 when there is no penalty.
+    pub(super) fn generator_interval(&self) -> u64 {
+        if self.path_length_weight > 0.0 { self.path_length_interval } else { 0 }
+    }
+
+    /// Steps from one extra step of the discriminator, for its penalties, to the next; 0 when there are none.
+    pub(super) fn discriminator_interval(&self) -> u64 {
+        if self.r1_gamma > 0.0 || self.r2_gamma > 0.0 { self.r1_interval } else { 0 }
+    }
+}
+
 impl GanConfig {
     /// Sizes of the networks for images of `planes` planes.
     pub fn network(&self, resolution: i64, planes: i64) -> StyleGan2Config {

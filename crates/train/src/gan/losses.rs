@@ -27,6 +27,15 @@ impl Game {
         }
     }
 
+    /// What is above zero where the discriminator takes a real image for one: its logit, or, where logits have no
+    /// origin, its lead over a generated one's. Its mean sign measures overfitting.
+    pub fn confidence(self, real_logits: &Tensor, fake_logits: &Tensor) -> Tensor {
+        match self {
+            Game::NonSaturating => real_logits.shallow_clone(),
+            Game::Relativistic => real_logits - fake_logits,
+        }
+    }
+
     /// The generator's loss; `real_logits` are asked for only where they matter, and carry no gradient.
     pub fn generator_loss(self, fake_logits: &Tensor, real_logits: impl FnOnce() -> Tensor) -> Tensor {
         match self {

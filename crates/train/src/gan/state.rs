@@ -10,6 +10,7 @@ use synthmr_nets::generators::stylegan2::{Discriminator, Generator, Noise};
 use tch::{Device, Kind, Tensor};
 
 use super::{GanConfig, Steps};
+use crate::TrainError;
 use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, Learner, Measured, keyed_normal};
 use crate::optimiser::Adam;
 use crate::planes::Planes;
@@ -76,9 +77,8 @@ impl GanState {
             let c = lazy_ratio(interval);
             Adam::new(parameters, optimiser.beta1.powf(c), optimiser.beta2.powf(c), optimiser.epsilon)
         };
-        let path_interval = if loss.path_length_weight > 0.0 { loss.path_length_interval } else { 0 };
-        let generator_adam = adam(&generator.parameters, path_interval);
-        let discriminator_adam = adam(&discriminator.parameters, loss.r1_interval);
+        let generator_adam = adam(&generator.parameters, loss.generator_interval());
+        let discriminator_adam = adam(&discriminator.parameters, loss.discriminator_interval());
         let scalar = || Tensor::zeros([], (Kind::Float, device));
         Self {
             generator,
@@ -124,7 +124,7 @@ impl Learner for GanLearner {
         self.steps.run(&mut self.state, reals, images_seen)
     }
 
-    fn levels(&self) -> Vec<(&'static str, f64)> {
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
         vec![("augment_strength", self.state.strength)]
     }
 
@@ -177,7 +177,13 @@ impl Learner for GanLearner {
 }
 
 impl ImageSource for Generator {
-    fn draw(&self, seed: u64, numbers: Range<u64>, options: DrawOptions) -> Tensor {
+    fn draw(
+        &self,
+        seed: u64,
+        numbers: Range<u64>,
+        options: &DrawOptions,
+        _: &dyn Fn() -> bool,
+    ) -> Option<Tensor> {
         let device = self.parameters.flat().device();
         let rows = (numbers.end - numbers.start) as i64;
         let z_dim = self.mapping.z_dim();
@@ -188,7 +194,28 @@ impl ImageSource for Generator {
         let noise = noise.split_with_sizes(&pixels, 1);
         let maps = noise.iter().zip(sides).map(|(flat, side)| flat.reshape([rows, 1, side, side]));
         let noise = Noise::Given(maps.collect());
-        tch::no_grad(|| self.forward(&z, options.truncation, &noise))
+        Some(tch::no_grad(|| self.forward(&z, options.truncation.unwrap_or(1.0), &noise)))
+    }
+
+    fn check(&self, options: &DrawOptions) -> Result<(), TrainError> {
+        let given = options.steps.map(|steps| ("steps", steps.to_string()));
+        match given.or(options.method.map(|method| ("method", method.name().to_owned()))) {
+            Some((what, found)) => Err(TrainError::Mismatch {
+                what: what.into(),
+                expected: "none for a GAN".into(),
+                found,
+                hint: "it draws an image in one pass".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn steps(&self) -> u64 {
+        1
+    }
+
+    fn method(&self, _: &DrawOptions) -> Option<String> {
+        None
     }
 }
 

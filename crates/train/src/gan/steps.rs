@@ -31,8 +31,8 @@ pub struct Steps {
 
 impl Steps {
     /// Shows one batch of real images `[batch, planes, r, r]` in [-1, 1] and moves every part of the state;
-    /// `images_seen` were shown before. Measured are the losses without penalties, `real_sign`, the mean sign of the logits on
-    /// real images (r_t of ADA), `fake_logit`, the mean logit on generated ones, and in some steps `r1` and `r2` with
+    /// `images_seen` were shown before. Measured are the losses without penalties, `real_sign`, the mean sign of the
+    /// discriminator's confidence in real images (r_t of ADA), `fake_logit`, the mean logit on generated ones, and in some steps `r1` and `r2` with
     /// their weights and `path_length_penalty` without.
     pub fn run(&self, state: &mut GanState, reals: &Tensor, images_seen: u64) -> Measured {
         let (config, loss) = (&self.config, &self.gan.loss);
@@ -62,7 +62,7 @@ impl Steps {
             .applies(step, loss.path_length_interval, loss.path_length_weight)
             .then(|| self.path_length_step(state, step, device));
 
-        let real_sign = sign_mean(&real_logits);
+        let real_sign = sign_mean(&loss.game.confidence(&real_logits, &fake_logits));
         let decay = config.ema_decay(images_seen + config.batch as u64);
         state.average.parameters.average_towards(&state.generator.parameters, decay);
         self.adjust_augmentation(state, &real_sign, step);
@@ -173,14 +173,12 @@ impl Steps {
     }
 
     fn step_generator(&self, state: &mut GanState) {
-        let loss = &self.gan.loss;
-        let interval = if loss.path_length_weight > 0.0 { loss.path_length_interval } else { 0 };
-        let rate = self.gan.optimiser.generator_rate * lazy_ratio(interval);
+        let rate = self.gan.optimiser.generator_rate * lazy_ratio(self.gan.loss.generator_interval());
         state.generator_adam.step(&state.generator.parameters, rate);
     }
 
     fn step_discriminator(&self, state: &mut GanState) {
-        let rate = self.gan.optimiser.discriminator_rate * lazy_ratio(self.gan.loss.r1_interval);
+        let rate = self.gan.optimiser.discriminator_rate * lazy_ratio(self.gan.loss.discriminator_interval());
         state.discriminator_adam.step(&state.discriminator.parameters, rate);
     }
 

@@ -11,6 +11,7 @@ use tch::{Device, Tensor};
 
 use crate::TrainError;
 use crate::checkpoint::Checkpoint;
+use crate::diffusion::Method;
 
 /// Prefix of the averaged generator's weights in a checkpoint, the ones that images are drawn with.
 pub(crate) const AVERAGE: &str = "average.";
@@ -25,7 +26,7 @@ pub trait Learner {
     fn step(&mut self, reals: &Tensor, images_seen: u64) -> Measured;
 
     /// Values of the state that the log shows beside what the steps measured.
-    fn levels(&self) -> Vec<(&'static str, f64)>;
+    fn gauges(&self) -> Vec<(&'static str, f64)>;
 
     /// The networks with their prefixes in a checkpoint, the averaged generator as `average.`.
     fn networks(&self) -> Vec<(&'static str, &Parameters)>;
@@ -50,21 +51,37 @@ pub trait Learner {
 pub trait ImageSource {
     /// The images with these numbers as planes in [-1, 1]: `[count, planes, r, r]`. Each one is a function of
     /// (weights, seed, number, options) up to the last bits, which may depend on how many are drawn at once.
-    fn draw(&self, seed: u64, numbers: Range<u64>, options: DrawOptions) -> Tensor;
+    /// `stop` is asked now and then; none are drawn when it says so.
+    fn draw(
+        &self,
+        seed: u64,
+        numbers: Range<u64>,
+        options: &DrawOptions,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<Tensor>;
+
+    /// Refuses options that this family has no use for.
+    ///
+    /// # Errors
+    /// [`TrainError::Mismatch`] naming the option.
+    fn check(&self, options: &DrawOptions) -> Result<(), TrainError>;
+
+    /// Steps that an image takes; 1 for a GAN.
+    fn steps(&self) -> u64;
+
+    /// How a diffusion model draws with these options, for records; none for a GAN, which has one way only.
+    fn method(&self, options: &DrawOptions) -> Option<String>;
 }
 
-/// How images are drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How images are drawn. What is not given is as the generator was trained to be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DrawOptions {
-    /// Truncation psi of a GAN's latent distribution: 1 draws from all of it, 0 its mean only. A diffusion
-    /// model has none.
-    pub truncation: f64,
-}
-
-impl Default for DrawOptions {
-    fn default() -> Self {
-        Self { truncation: 1.0 }
-    }
+    /// Truncation psi of a GAN's latent distribution: 1 (when not given) draws from all of it, 0 its mean only.
+    pub truncation: Option<f64>,
+    /// Rule for a step of a diffusion model.
+    pub method: Option<Method>,
+    /// Steps of a diffusion model.
+    pub steps: Option<u64>,
 }
 
 /// Standard normal values `[numbers, count]`, each row a function of its number.

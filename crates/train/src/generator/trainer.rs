@@ -74,7 +74,9 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         width: manifest.width,
         labels: manifest.labels.clone(),
     };
-    let grid = |training: &Training| sample_grid(training.learner.average(), config.seed, &planes, &layout);
+    let grid = |training: &Training, stop: &dyn Fn() -> bool| {
+        sample_grid(training.learner.average(), config.seed, &planes, &layout, stop)
+    };
     let mut tick_start = (watch.seconds(), training.images_seen);
     while training.images_seen < total {
         if watch.should_stop() {
@@ -97,17 +99,19 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         if crossed(config.tick_images) || done {
             let now = watch.seconds();
             let mut values = training.means.take(training.images_seen)?;
-            values.extend(training.learner.levels().into_iter().map(|(name, level)| (name.into(), level)));
+            values.extend(training.learner.gauges().into_iter().map(|(name, value)| (name.into(), value)));
             let rate = (training.images_seen - tick_start.1) as f64 / (now - tick_start.0).max(1e-9);
             values.insert("images_per_second".into(), rate);
             run.tick(&Tick { images_seen: training.images_seen, values }, watch)?;
             tick_start = (now, training.images_seen);
         }
         if crossed(config.checkpoint_images) || done {
-            // The picture first: a checkpoint that is there has its picture.
-            run.save_samples(training.images_seen, &grid(&training))?;
+            // The checkpoint first: a picture can take minutes, and is not worth losing steps for.
             training.save(&run)?;
             saved_at = training.images_seen;
+            if let Some(picture) = grid(&training, &|| watch.should_stop()) {
+                run.save_samples(training.images_seen, &picture)?;
+            }
         }
     }
     run.finish(training.images_seen)?;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_train::diffusion::{
-    DdpmPrediction, EdmPrediction, KeyedNoise, Method, Process, Sampler, Schedule, Variance,
+    DdpmPrediction, EdmPrediction, KeyedNoise, Method, Process, SamplerConfig, Schedule, Variance,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -79,8 +79,8 @@ fn difference(found: &Tensor, expected: &Tensor) -> f64 {
     (found - expected).abs().max().double_value(&[])
 }
 
-fn sampler(method: Method, steps: u64) -> Sampler {
-    Sampler {
+fn sampler(method: Method, steps: u64) -> SamplerConfig {
+    SamplerConfig {
         method,
         steps,
         variance: Variance::Posterior,
@@ -117,7 +117,8 @@ fn noise_levels_are_those_of_guided_diffusion() {
 #[test]
 fn ancestral_and_ddim_steps_are_those_of_guided_diffusion() {
     for Ancestral { total, variance, clip, steps } in golden().ancestral {
-        let sigmas = ddpm(Schedule::Linear, total, DdpmPrediction::Noise).sigmas();
+        let process = ddpm(Schedule::Linear, total, DdpmPrediction::Noise);
+        let sigmas = process.sigmas();
         for AncestralStep { level, next, x, eps, mean, deviation, ddim } in steps {
             let (sigma, next) = (sigmas[level], sigmas[next]);
             let (scale, next_scale) = (sigma.hypot(1.0), next.hypot(1.0));
@@ -125,8 +126,8 @@ fn ancestral_and_ddim_steps_are_those_of_guided_diffusion() {
             let clip = if clip { 1.0 } else { 0.0 };
             let denoise = |x: &Tensor, sigma: f64| x - tensor(&eps) * sigma;
             let step = |method, noise: f64| {
-                let sampler = Sampler { clip, variance, ..sampler(method, 1) };
-                sampler.step(&x, sigma, next, || x.ones_like() * noise, denoise) / next_scale
+                let sampler = SamplerConfig { clip, variance, ..sampler(method, 1) };
+                sampler.step(&process, &x, sigma, next, || x.ones_like() * noise, denoise) / next_scale
             };
             let without = step(Method::Ancestral, 0.0);
             // guided-diffusion computes in f32.
@@ -166,7 +167,8 @@ fn steps_of_the_flow_are_those_of_diffusers() {
             x * c.skip + tensor(&velocity) * c.output
         };
         let x = tensor(&z) / (1.0 - time);
-        let found = sampler(Method::Ddim, 1).step(&x, sigma(time), sigma(next), || x.zeros_like(), denoise);
+        let found =
+            sampler(Method::Ddim, 1).step(&FLOW, &x, sigma(time), sigma(next), || x.zeros_like(), denoise);
         assert!(difference(&(found * (1.0 - next)), &tensor(&after)) < 1e-6);
     }
 }
@@ -201,6 +203,10 @@ fn gaussian_denoiser(x: &Tensor, sigma: f64) -> Tensor {
     (x * variance + MEAN * sigma * sigma) / (variance + sigma * sigma)
 }
 
+fn drawn(sampler: &SamplerConfig, process: &Process, noise: &mut KeyedNoise) -> Tensor {
+    sampler.run(process, noise, &|| false, gaussian_denoiser).unwrap()
+}
+
 /// How far a run ends from the solution of the ordinary differential equation, which for a Gaussian is
 /// `mean + (x - mean) * sqrt(s^2 + low^2) / sqrt(s^2 + high^2)` from one noise level to a lower one.
 fn deterministic_error(method: Method, steps: u64, process: &Process) -> f64 {
@@ -212,19 +218,28 @@ fn deterministic_error(method: Method, steps: u64, process: &Process) -> f64 {
     let (high, low) = (levels[0], levels[levels.len() - 1]);
     let before_last = (start - MEAN) * (DEVIATION.hypot(low) / DEVIATION.hypot(high)) + MEAN;
     let mut noise = KeyedNoise::new(4, 0..1, [1, 8, 8], Device::Cpu);
-    difference(&sampler.run(process, &mut noise, gaussian_denoiser), &gaussian_denoiser(&before_last, low))
+    difference(&drawn(&sampler, process, &mut noise), &gaussian_denoiser(&before_last, low))
 }
 
 #[test]
 fn deterministic_samplers_approach_the_solution_for_a_gaussian_in_their_order() {
-    let process = edm(EdmPrediction::Preconditioned);
-    let errors = |method| [16, 32, 64, 128].map(|steps| deterministic_error(method, steps, &process));
-    for (method, order, most) in [(Method::Ddim, 1.0, 0.02), (Method::Heun, 2.0, 0.002)] {
-        let errors = errors(method);
-        assert!(errors[3] < most, "{method:?}: {errors:?}");
-        let rate = (errors[1] / errors[3]).log2() / 2.0;
-        assert!((rate - order).abs() < 0.25, "{method:?} converges with order {rate}: {errors:?}");
+    for process in
+        [edm(EdmPrediction::Preconditioned), FLOW, ddpm(Schedule::Linear, 100_000, DdpmPrediction::Noise)]
+    {
+        for (method, order, most) in [(Method::Ddim, 1.0, 0.05), (Method::Heun, 2.0, 0.01)] {
+            let errors = [16, 32, 64, 128].map(|steps| deterministic_error(method, steps, &process));
+            assert!(errors[3] < most, "{process:?} {method:?}: {errors:?}");
+            let rate = (errors[1] / errors[3]).log2() / 2.0;
+            assert!((rate - order).abs() < 0.35, "{process:?} {method:?} has order {rate}: {errors:?}");
+        }
     }
+}
+
+#[test]
+fn a_run_that_is_stopped_draws_nothing() {
+    let mut noise = KeyedNoise::new(4, 0..1, [1, 8, 8], Device::Cpu);
+    let process = edm(EdmPrediction::Clean);
+    assert!(sampler(Method::Heun, 3).run(&process, &mut noise, &|| true, gaussian_denoiser).is_none());
 }
 
 /// The variances of the posterior and of the forward step are bounds from below and above (Ho et al. 2020,
@@ -233,9 +248,9 @@ fn deterministic_samplers_approach_the_solution_for_a_gaussian_in_their_order() 
 fn ancestral_samples_of_a_gaussian_have_its_moments_between_the_two_variances() {
     let process = ddpm(Schedule::Linear, 1000, DdpmPrediction::Noise);
     let deviation = |variance| {
-        let sampler = Sampler { variance, ..sampler(Method::Ancestral, 1000) };
+        let sampler = SamplerConfig { variance, ..sampler(Method::Ancestral, 1000) };
         let mut noise = KeyedNoise::new(9, 0..16, [1, 32, 32], Device::Cpu);
-        let values = sampler.run(&process, &mut noise, gaussian_denoiser).to_kind(Kind::Double);
+        let values = drawn(&sampler, &process, &mut noise).to_kind(Kind::Double);
         // 16,384 values: five standard errors are 0.01 and 0.007.
         assert!((values.mean(Kind::Double).double_value(&[]) - MEAN).abs() < 0.01);
         values.std(true).double_value(&[])
@@ -248,10 +263,10 @@ fn ancestral_samples_of_a_gaussian_have_its_moments_between_the_two_variances() 
 #[test]
 fn noise_depends_on_the_image_number_alone() {
     let draw = |numbers| {
-        let sampler = Sampler { clip: 1.0, ..sampler(Method::Ancestral, 5) };
+        let sampler = SamplerConfig { clip: 1.0, ..sampler(Method::Ancestral, 5) };
         let process = ddpm(Schedule::Cosine, 50, DdpmPrediction::Noise);
         let mut noise = KeyedNoise::new(2, numbers, [2, 4, 4], Device::Cpu);
-        sampler.run(&process, &mut noise, gaussian_denoiser)
+        drawn(&sampler, &process, &mut noise)
     };
     let whole = draw(0..6);
     assert_eq!(draw(2..5), whole.narrow(0, 2, 3));

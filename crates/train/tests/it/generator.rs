@@ -9,7 +9,9 @@ use synthmr_nets::engine::Precision;
 use synthmr_train::config;
 use synthmr_train::diffusion::DiffusionLearner;
 use synthmr_train::gan::GanLearner;
-use synthmr_train::generator::{Family, GeneratorConfig, GeneratorJob, Learner, PRESETS, is_finite, train};
+use synthmr_train::generator::{
+    DrawOptions, Family, GeneratorConfig, GeneratorJob, Learner, PRESETS, is_finite, train,
+};
 use synthmr_train::planes::Planes;
 use synthmr_train::sampling::{BLOCK, SampleOptions, Sampler};
 use synthmr_train::{Outcome, TrainError};
@@ -219,7 +221,7 @@ fn draws_the_same_image(folder: &Folder, store: &Path, family: &str, config: &Ge
     let sampler = Sampler::load(&gen_folder, Device::Cpu).unwrap();
     let draw = |name: &str, first: u64, count: u64| {
         let out = folder.path(&format!("{family}-{name}"));
-        let options = SampleOptions { first, count, seed: 9, truncation: 1.0 };
+        let options = SampleOptions { first, count, seed: 9, draw: DrawOptions::default() };
         let (outcome, record) = sampler.sample(options, &out, &mut ToyWatch::default()).unwrap();
         assert_eq!(outcome, Outcome::Finished);
         let total: f64 = record.label_quality.class_share.values().sum();

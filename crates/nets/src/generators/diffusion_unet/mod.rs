@@ -136,27 +136,29 @@ impl DiffusionUNet {
     pub fn forward(&self, images: &Tensor, code: &Tensor) -> Tensor {
         let embedding = self.embed(code).silu();
         let patches = images.pixel_unshuffle(self.config.patch);
-        let mut x = self.stem.forward(&channels_last(&patches.to_kind(self.compute)));
-        if let Some((first, _)) = &self.positions {
-            x += first.to_kind(self.compute);
-        }
+        let placed = |x: &Tensor, map: Option<&Tensor>| match map {
+            Some(map) => x + map.to_kind(self.compute),
+            None => x.shallow_clone(),
+        };
+        let x = self.stem.forward(&channels_last(&patches.to_kind(self.compute)));
+        let mut x = placed(&x, self.positions.as_ref().map(|(first, _)| first));
         let mut skips = Vec::with_capacity(self.up.len());
         for stage in &self.down {
             let next = stage.forward(&x, &embedding);
             skips.push(std::mem::replace(&mut x, next));
         }
         skips.push(x.shallow_clone());
-        if let Some((_, lowest)) = &self.positions {
-            x += lowest.to_kind(self.compute);
-        }
+        // The last skip connection goes without the map: the sum is a tensor of its own.
+        x = placed(&x, self.positions.as_ref().map(|(_, lowest)| lowest));
         x = self.middle.0.forward(&x, &embedding);
         x = self.middle.1.forward(&x, &embedding);
         for stage in &self.up {
             let skip = skips.pop().unwrap_or_else(|| panic!("every stage up has its skip connection"));
             x = stage.forward(&Tensor::cat(&[x, skip], 1), &embedding);
         }
-        let out = self.head.forward(&self.head_norm.forward(&x).silu());
-        out.to_kind(images.kind()).pixel_shuffle(self.config.patch)
+        // The last layer is in f32, as in guided-diffusion: eight bits of noise are not enough at high levels.
+        let out = self.head.forward(&self.head_norm.forward(&x.to_kind(images.kind())).silu());
+        out.pixel_shuffle(self.config.patch)
     }
 
     /// Sinusoids of the code at geometrically spaced frequencies, then two layers: `[n] -> [n, embedding]`.
