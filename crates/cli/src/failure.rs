@@ -234,7 +234,7 @@ failure_from! {
         TrainError::File(file) => file_code(file),
         TrainError::Selection(_) | TrainError::Config { .. } | TrainError::Mismatch { .. } => Code::Usage,
         TrainError::Weights { .. } | TrainError::State { .. } => Code::Input,
-        TrainError::NotFinite { .. } => Code::Finding,
+        TrainError::NotFinite { .. } | TrainError::Drawn { .. } => Code::Finding,
     },
     MetricsError => |_| Code::Input,
     ReportError => |error| match error {

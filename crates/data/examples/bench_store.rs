@@ -70,9 +70,9 @@ fn write_noise(path: &Path) -> Result<(), StoreError> {
     }
     let origin = Origin::Sampled(Box::new(SamplingRecord {
         generators: vec![],
+        block: 8,
         seed: 0,
         truncation: 1.0,
-        sampler: None,
         label_encoding: LabelEncoding::Gray,
         label_quality: LabelQuality { unclean_share: 0.0, empty_share: 0.0, class_share: BTreeMap::new() },
     }));

@@ -43,9 +43,9 @@ fn cohort_origin(slices: [usize; 3]) -> Origin {
 fn sampled_origin() -> Origin {
     Origin::Sampled(Box::new(SamplingRecord {
         generators: vec![],
+        block: 8,
         seed: 1,
         truncation: 1.0,
-        sampler: None,
         label_encoding: LabelEncoding::Gray,
         label_quality: LabelQuality {
             unclean_share: 0.0,

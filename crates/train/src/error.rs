@@ -68,6 +68,15 @@ pub enum TrainError {
         /// Images seen when it happened.
         images_seen: u64,
     },
+    /// A generator gave an image that is none.
+    #[error(
+        "{what} is not a finite number\nhint: in bf16 or with other sampler settings than the run's own a model can \
+         leave the range of numbers; try the run's own settings"
+    )]
+    Drawn {
+        /// Where it came from.
+        what: String,
+    },
     /// The checkpoint of a run lacks a part of the state.
     #[error("{path}: the checkpoint has no usable {part:?}\nhint: it was written by another version")]
     State {

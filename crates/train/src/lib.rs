@@ -11,6 +11,7 @@ pub mod diffusion;
 mod error;
 pub mod gan;
 pub mod generator;
+mod label_counts;
 pub mod optimiser;
 pub mod planes;
 pub mod run;

@@ -2,13 +2,13 @@
 //!
 //! Image `i` is a function of (checkpoint, seed, i) alone. Its latent and noise are keyed by `i`; and because
 //! the last bits of a convolution may depend on how many images it sees at once, images are always computed
-//! in blocks of [`BLOCK`] whose first index is a multiple of it, whichever of them were asked for.
+//! in blocks of [`BLOCK`] whose first index is a multiple of it, whichever of them were asked for. Several generators
+//! take turns by blocks.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use synthmr_core::records::{InputRecord, LabelQuality, ModelKind, Origin, SamplingRecord};
-use synthmr_core::{LabelEncoding, LabelScheme};
+use synthmr_core::LabelEncoding;
+use synthmr_core::records::{GeneratorRecord, ModelKind, Origin, SamplingRecord};
 use synthmr_data::sheet::{self, SHEET_ROWS, SheetImage};
 use synthmr_data::store::{StoreLayout, StoreWriter};
 use synthmr_nets::engine::Precision;
@@ -17,6 +17,7 @@ use tch::Device;
 
 use crate::diffusion::Denoiser;
 use crate::generator::{AVERAGE, DrawOptions, Family, GeneratorConfig, ImageSource, bytes};
+use crate::label_counts::LabelCounts;
 use crate::planes::Planes;
 use crate::run::TrainedRun;
 use crate::{Outcome, TrainError, Watch};
@@ -37,23 +38,128 @@ pub struct SampleOptions {
     pub draw: DrawOptions,
 }
 
-/// A generator ready to draw from.
-pub struct Sampler {
+/// One generator that images are drawn from.
+struct Member {
     source: Box<dyn ImageSource>,
     planes: Planes,
     layout: StoreLayout,
     encoding: LabelEncoding,
-    record: InputRecord,
-    /// What a person should know about the run that was opened, such as a damaged checkpoint passed over.
-    pub notes: Vec<String>,
+    record: GeneratorRecord,
+    notes: Vec<String>,
+}
+
+/// Generators ready to draw from.
+pub struct Sampler {
+    members: Vec<Member>,
 }
 
 impl Sampler {
-    /// Opens the averaged generator of the run in `folder`, at its newest intact checkpoint.
+    /// Opens the averaged generators of the runs in `folders`, at least one, each at its newest intact checkpoint.
     ///
     /// # Errors
-    /// [`TrainError`] when the folder is not a generator's run, was never trained, or is damaged.
-    pub fn load(folder: &Path, device: Device) -> Result<Self, TrainError> {
+    /// [`TrainError`] when a folder is not a generator's run, was never trained, or is damaged, or when the runs'
+    /// images differ in size, channels, classes or in how they carry the annotation.
+    pub fn load(folders: &[impl AsRef<Path>], device: Device) -> Result<Self, TrainError> {
+        let mut members: Vec<Member> = Vec::with_capacity(folders.len());
+        for folder in folders {
+            let member = Member::load(folder.as_ref(), device)?;
+            if let Some(first) = members.first() {
+                first.check_same_form(&member)?;
+            }
+            members.push(member);
+        }
+        assert!(!members.is_empty(), "there is a generator to draw from");
+        Ok(Self { members })
+    }
+
+    /// The form of the images.
+    pub fn layout(&self) -> &StoreLayout {
+        &self.members[0].layout
+    }
+
+    /// What a person should know about the runs that were opened, such as a damaged checkpoint passed over.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().flat_map(|member| &member.notes).map(String::as_str)
+    }
+
+    /// Draws images into a new store at `out`.
+    ///
+    /// # Errors
+    /// [`TrainError`] when an option does not suit a generator or the store cannot be written; nothing stays then,
+    /// nor when it is interrupted.
+    pub fn sample(
+        &self,
+        options: SampleOptions,
+        out: &Path,
+        watch: &mut dyn Watch,
+    ) -> Result<(Outcome, SamplingRecord), TrainError> {
+        for member in &self.members {
+            member.source.check(&options.draw)?;
+        }
+        let layout = self.layout();
+        let mut writer = StoreWriter::create(out, layout.clone())?;
+        let mut counts = LabelCounts::default();
+        let mut drawn_from = vec![0usize; self.members.len()];
+        let mut shown = Vec::new();
+        let pixels = layout.height * layout.width;
+        let image_bytes = pixels * layout.channels.len();
+        let end = options.first + options.count;
+        let mut outcome = Outcome::Finished;
+        for block in options.first / BLOCK..end.div_ceil(BLOCK) {
+            let turn = (block % self.members.len() as u64) as usize;
+            let member = &self.members[turn];
+            let numbers = block * BLOCK..(block + 1) * BLOCK;
+            let stop = || watch.should_stop();
+            let drawn =
+                if stop() { None } else { member.source.draw(options.seed, numbers, &options.draw, &stop) };
+            let Some(planes) = drawn else {
+                outcome = Outcome::Interrupted;
+                break;
+            };
+            if planes.isfinite().all().int64_value(&[]) == 0 {
+                let what = format!("a value drawn from {}", member.record.name);
+                return Err(TrainError::Drawn { what });
+            }
+            let decoded = member.planes.decode(&planes);
+            let (images, labels) = (bytes(&decoded.images), bytes(&decoded.labels));
+            let unclean = bytes(&decoded.unclean.to_kind(tch::Kind::Uint8));
+            for index in (block * BLOCK).max(options.first)..((block + 1) * BLOCK).min(end) {
+                let i = (index - block * BLOCK) as usize;
+                let image = &images[i * image_bytes..(i + 1) * image_bytes];
+                let label = &labels[i * pixels..(i + 1) * pixels];
+                counts.add(label);
+                counts.add_unclean(&unclean[i * pixels..(i + 1) * pixels]);
+                drawn_from[turn] += 1;
+                writer.push(image, label, None, i32::try_from(index).unwrap_or(i32::MAX))?;
+                if shown.len() < SHEET_ROWS {
+                    shown.push(SheetImage { image: image.to_vec(), label: label.to_vec() });
+                }
+            }
+            watch.progress(counts.images(), options.count);
+        }
+        let generators = self.members.iter().zip(drawn_from).map(|(member, images)| GeneratorRecord {
+            images,
+            sampler: member.source.method(&options.draw),
+            ..member.record.clone()
+        });
+        let record = SamplingRecord {
+            generators: generators.collect(),
+            block: BLOCK,
+            seed: options.seed,
+            truncation: options.draw.truncation.unwrap_or(1.0),
+            label_encoding: self.members[0].encoding,
+            label_quality: counts.quality(&layout.labels),
+        };
+        if outcome == Outcome::Finished {
+            sheet::render("synthetic images", false, layout, &shown).add_to(&writer)?;
+            writer.finish(Origin::Sampled(Box::new(record.clone())))?;
+        }
+        Ok((outcome, record))
+    }
+}
+
+impl Member {
+    fn load(folder: &Path, device: Device) -> Result<Self, TrainError> {
         let mut run = TrainedRun::open(folder)?;
         let mismatch = |what: &str, expected: &str, found: String| TrainError::Mismatch {
             what: format!("{}: {what}", folder.display()),
@@ -68,7 +174,7 @@ impl Sampler {
                 format!("{:?}", run.record.kind).to_lowercase(),
             ));
         }
-        let config: GeneratorConfig = serde_json::from_value(run.record.config)
+        let config: GeneratorConfig = serde_json::from_value(run.record.config.clone())
             .map_err(|e| mismatch("configuration", "a generator's", e.to_string()))?;
         config.validate()?;
         let precision: Precision = run
@@ -94,121 +200,44 @@ impl Sampler {
         };
         loaded.map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
         let side = config.resolution as usize;
-        let name = folder.file_name().map(PathBuf::from).unwrap_or_default().display().to_string();
+        let record = run.record;
         Ok(Self {
             source,
             planes,
             layout: StoreLayout {
-                channels: run.record.channels,
+                channels: record.channels,
                 height: side,
                 width: side,
-                labels: run.record.labels,
+                labels: record.labels,
             },
             encoding: config.labels,
-            record: InputRecord { name, digest: run.digest, split: String::new(), weight: None, images: 0 },
+            record: GeneratorRecord {
+                name: folder.file_name().map(PathBuf::from).unwrap_or_default().display().to_string(),
+                digest: run.digest,
+                images: 0,
+                sampler: None,
+                trained_on: record.inputs,
+                training_labels: record.training_labels,
+            },
             notes: run.notes,
         })
     }
 
-    /// The form of the images.
-    pub fn layout(&self) -> &StoreLayout {
-        &self.layout
-    }
-
-    /// Draws images into a new store at `out`.
-    ///
-    /// # Errors
-    /// [`TrainError`] when an option does not suit the generator or the store cannot be written; nothing stays then,
-    /// nor when it is interrupted.
-    pub fn sample(
-        &self,
-        options: SampleOptions,
-        out: &Path,
-        watch: &mut dyn Watch,
-    ) -> Result<(Outcome, SamplingRecord), TrainError> {
-        self.source.check(&options.draw)?;
-        let mut writer = StoreWriter::create(out, self.layout.clone())?;
-        let mut quality = QualityCounts::default();
-        let mut shown = Vec::new();
-        let pixels = self.layout.height * self.layout.width;
-        let image_bytes = pixels * self.layout.channels.len();
-        let end = options.first + options.count;
-        let mut outcome = Outcome::Finished;
-        for block in options.first / BLOCK..end.div_ceil(BLOCK) {
-            let numbers = block * BLOCK..(block + 1) * BLOCK;
-            let stop = || watch.should_stop();
-            let drawn =
-                if stop() { None } else { self.source.draw(options.seed, numbers, &options.draw, &stop) };
-            let Some(planes) = drawn else {
-                outcome = Outcome::Interrupted;
-                break;
-            };
-            let decoded = self.planes.decode(&planes);
-            let (images, labels) = (bytes(&decoded.images), bytes(&decoded.labels));
-            let unclean = bytes(&decoded.unclean.to_kind(tch::Kind::Uint8));
-            for index in (block * BLOCK).max(options.first)..((block + 1) * BLOCK).min(end) {
-                let i = (index - block * BLOCK) as usize;
-                let image = &images[i * image_bytes..(i + 1) * image_bytes];
-                let label = &labels[i * pixels..(i + 1) * pixels];
-                quality.add(label, &unclean[i * pixels..(i + 1) * pixels]);
-                writer.push(image, label, None, i32::try_from(index).unwrap_or(i32::MAX))?;
-                if shown.len() < SHEET_ROWS {
-                    shown.push(SheetImage { image: image.to_vec(), label: label.to_vec() });
-                }
-            }
-            watch.progress(quality.images, options.count);
-        }
-        let record = SamplingRecord {
-            generators: vec![InputRecord { images: options.count as usize, ..self.record.clone() }],
-            seed: options.seed,
-            truncation: options.draw.truncation.unwrap_or(1.0),
-            sampler: self.source.method(&options.draw),
-            label_encoding: self.encoding,
-            label_quality: quality.record(&self.layout.labels),
+    fn check_same_form(&self, other: &Self) -> Result<(), TrainError> {
+        let form = |member: &Self| {
+            let StoreLayout { channels, height, width, labels } = &member.layout;
+            let classes = labels.class_names().join(", ");
+            let encoding = format!("{:?}", member.encoding).to_lowercase();
+            format!("{height}x{width}, {}, {classes}, {encoding} annotation", channels.join(", "))
         };
-        if outcome == Outcome::Finished {
-            sheet::render("synthetic images", false, &self.layout, &shown).add_to(&writer)?;
-            writer.finish(Origin::Sampled(Box::new(record.clone())))?;
+        if self.layout == other.layout && self.encoding == other.encoding {
+            return Ok(());
         }
-        Ok((outcome, record))
-    }
-}
-
-/// Counts behind a [`LabelQuality`].
-#[derive(Default)]
-struct QualityCounts {
-    images: u64,
-    empty: u64,
-    pixels: u64,
-    unclean: u64,
-    by_class: BTreeMap<u8, u64>,
-}
-
-impl QualityCounts {
-    fn add(&mut self, label: &[u8], unclean: &[u8]) {
-        let mut counts = [0u64; 256];
-        label.iter().for_each(|&class| counts[usize::from(class)] += 1);
-        self.images += 1;
-        self.empty += u64::from(counts[0] == label.len() as u64);
-        self.pixels += label.len() as u64;
-        self.unclean += unclean.iter().map(|&unclean| u64::from(unclean)).sum::<u64>();
-        for (class, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            *self.by_class.entry(class as u8).or_default() += count;
-        }
-    }
-
-    fn record(&self, scheme: &LabelScheme) -> LabelQuality {
-        let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
-        let of_class = |index: usize| self.by_class.get(&(index as u8)).copied().unwrap_or(0);
-        LabelQuality {
-            unclean_share: share(self.unclean, self.pixels),
-            empty_share: share(self.empty, self.images),
-            class_share: scheme
-                .classes
-                .iter()
-                .enumerate()
-                .map(|(index, class)| (class.name.clone(), share(of_class(index), self.pixels)))
-                .collect(),
-        }
+        Err(TrainError::Mismatch {
+            what: format!("images of {}", other.record.name),
+            expected: format!("those of {}: {}", self.record.name, form(self)),
+            found: form(other),
+            hint: "draw from generators of one kind of images; others make sets of their own".into(),
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use synthmr_core::records::SamplingRecord;
+use synthmr_core::records::{LabelQuality, SamplingRecord};
 use synthmr_train::Outcome;
 use synthmr_train::diffusion::Method;
 use synthmr_train::generator::DrawOptions;
@@ -22,9 +22,9 @@ const MOST_IMAGES: u64 = i32::MAX as u64;
 /// Image i is the same however many are drawn: a large set can be made in parts, with --first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sample {
-    /// Run of a generator.
-    #[arg(value_name = "RUN")]
-    run: PathBuf,
+    /// Run of a generator; several take turns, eight images each.
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
     /// Number of images.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     count: u64,
@@ -62,8 +62,8 @@ impl Sample {
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
         self.check_range()?;
         let engine = self.engine.set_up(common)?;
-        let sampler = Sampler::load(&self.run, engine.device)?;
-        sampler.notes.iter().for_each(|note| console::note(&format!("note: {note}")));
+        let sampler = Sampler::load(&self.runs, engine.device)?;
+        sampler.notes().for_each(|note| console::note(&format!("note: {note}")));
         let options = SampleOptions {
             count: self.count,
             first: self.first,
@@ -97,18 +97,29 @@ impl Sample {
 
     fn print(&self, record: &SamplingRecord) -> Result<(), Failure> {
         let quality = &record.label_quality;
-        let shares: Vec<String> = quality
-            .class_share
-            .iter()
-            .map(|(name, share)| format!("{name} {:.2} %", 100.0 * share))
-            .collect();
-        console::result(&format!("pixels: {}", shares.join(", ")));
+        console::result(&format!("pixels: {}", shares(quality)));
         console::result(&format!(
             "annotation: {:.2} % of the pixels unclean, {:.1} % of the images without any class",
             100.0 * quality.unclean_share,
             100.0 * quality.empty_share
         ));
+        for generator in &record.generators {
+            if let Some(training) = &generator.training_labels {
+                console::result(&format!(
+                    "{} was trained on: {}; {:.1} % of the images without any class",
+                    generator.name,
+                    shares(training),
+                    100.0 * training.empty_share
+                ));
+            }
+        }
         console::result(&format!("{}: {} synthetic images", self.out.display(), self.count));
         Ok(())
     }
+}
+
+/// The share of every class in per cent.
+fn shares(quality: &LabelQuality) -> String {
+    let shares = quality.class_share.iter().map(|(name, share)| format!("{name} {:.2} %", 100.0 * share));
+    shares.collect::<Vec<_>>().join(", ")
 }

@@ -12,8 +12,8 @@ pub use evaluation::{
 pub use run::{EngineRecord, InputRecord, ModelKind, RunRecord, Tick, Tool};
 pub use sheet::ContactSheet;
 pub use store::{
-    LabelQuality, Origin, PreparationRecord, SamplingRecord, ShardRecord, SplitMethod, SplitRecord,
-    StoreManifest, SubjectRecord,
+    GeneratorRecord, LabelQuality, Origin, PreparationRecord, SamplingRecord, ShardRecord, SplitMethod,
+    SplitRecord, StoreManifest, SubjectRecord,
 };
 
 /// Version of every record in this module; raised when a field changes meaning.

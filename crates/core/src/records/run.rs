@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::LabelQuality;
 use crate::{Digest, LabelScheme};
 
 /// The program that wrote a record.
@@ -51,6 +52,9 @@ pub struct RunRecord {
     pub channels: Vec<String>,
     /// Classes of the annotation that the network was built for.
     pub labels: LabelScheme,
+    /// What the annotations of a generator's training images look like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_labels: Option<LabelQuality>,
     /// What it runs on; part of the bit-for-bit promise.
     pub engine: EngineRecord,
 }

@@ -129,21 +129,40 @@ pub struct SubjectRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SamplingRecord {
-    /// The generators, with the number of images drawn from each.
-    pub generators: Vec<InputRecord>,
+    /// The generators. With several, they take turns by blocks: image i is of generator `(i / block) mod n`.
+    pub generators: Vec<GeneratorRecord>,
+    /// Images of a block, which are computed at once.
+    pub block: u64,
     /// Seed of the latents.
     pub seed: u64,
     /// Truncation of the latent distribution; 1 is none.
     pub truncation: f64,
-    /// How a diffusion model's noise became images, such as `heun, 18 steps`; absent for GANs.
-    pub sampler: Option<String>,
     /// How the generators carried the annotation.
     pub label_encoding: LabelEncoding,
     /// What the drawn annotations look like.
     pub label_quality: LabelQuality,
 }
 
-/// What the annotations of a set look like, beside those of the real training set.
+/// A generator that images were drawn from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratorRecord {
+    /// Name of its run, without the folder.
+    pub name: String,
+    /// Digest of the checkpoint.
+    pub digest: Digest,
+    /// Images drawn from it.
+    pub images: usize,
+    /// How a diffusion model's noise became images, such as `heun, 18 steps`; absent for GANs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<String>,
+    /// The stores that it was trained on.
+    pub trained_on: Vec<InputRecord>,
+    /// What the annotations of the images that it was trained on look like.
+    pub training_labels: Option<LabelQuality>,
+}
+
+/// What the annotations of a set look like.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelQuality {

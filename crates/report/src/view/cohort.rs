@@ -1,13 +1,11 @@
 //! The cohort, and the annotations of the synthetic set beside it.
 
-use std::collections::BTreeMap;
-
 use synthmr_core::Split;
-use synthmr_core::records::{Origin, SplitMethod, SubjectRecord};
+use synthmr_core::records::{LabelQuality, Origin, SplitMethod, SubjectRecord};
 
 use super::pictures::LegendEntry;
 use crate::format;
-use crate::inputs::{ReportInputs, StoreInput};
+use crate::inputs::StoreInput;
 
 /// The subjects of one part.
 #[derive(Clone, Debug)]
@@ -120,9 +118,8 @@ fn spacing(subjects: &[SubjectRecord]) -> String {
 pub(crate) struct ShareRow {
     pub(crate) name: String,
     pub(crate) colour: Option<String>,
-    pub(crate) of_all: String,
-    pub(crate) of_annotated: String,
-    pub(crate) of_annotated_real: String,
+    pub(crate) synthetic: String,
+    pub(crate) training: String,
 }
 
 /// What the synthetic annotations look like.
@@ -131,44 +128,31 @@ pub(crate) struct LabelView {
     pub(crate) encoding: &'static str,
     pub(crate) unclean: String,
     pub(crate) empty: String,
+    /// Of the images that the generator was trained on, where its record says so.
+    pub(crate) training_empty: Option<String>,
     pub(crate) rows: Vec<ShareRow>,
-    /// Where the real shares come from; nothing when there are none.
-    pub(crate) real_from: Option<String>,
 }
 
 impl LabelView {
     /// Nothing for a store that was not sampled.
-    pub(crate) fn new(store: &StoreInput, inputs: &ReportInputs) -> Option<Self> {
+    pub(crate) fn new(store: &StoreInput) -> Option<Self> {
         let Origin::Sampled(sampling) = &store.manifest.origin else { return None };
         let quality = &sampling.label_quality;
         let classes = &store.manifest.labels.classes;
-        let background = classes.first().map(|class| class.name.as_str());
         let order = classes.iter().map(|class| class.name.as_str());
         let unknown = quality.class_share.keys().map(String::as_str);
         let unknown = unknown.filter(|name| classes.iter().all(|class| class.name != *name));
-        let annotated: f64 = quality
-            .class_share
-            .iter()
-            .filter(|(name, _)| Some(name.as_str()) != background)
-            .map(|(_, v)| v)
-            .sum();
-        let real = real_voxels(inputs);
-        let real_total: u64 = real.iter().flat_map(|(_, voxels)| voxels.values()).sum();
-        let rows = order.chain(unknown).map(|name| {
-            let share = quality.class_share.get(name).copied();
-            let foreground = Some(name) != background;
-            let part = |value: Option<f64>, total: f64| match value {
-                Some(value) if foreground && total > 0.0 => format::percent(value / total),
-                _ => format::NONE.to_owned(),
-            };
-            let voxels = real.as_ref().and_then(|(_, voxels)| voxels.get(name)).map(|&voxels| voxels as f64);
-            ShareRow {
-                name: name.to_owned(),
-                colour: classes.iter().find(|class| class.name == name).map(|c| LegendEntry::new(c).colour),
-                of_all: share.map_or_else(|| format::NONE.to_owned(), format::percent),
-                of_annotated: part(share, annotated),
-                of_annotated_real: part(voxels, real_total as f64),
-            }
+        // Several generators of one set learnt from one store, or each from its own; the first one stands for them.
+        let training = sampling.generators.iter().find_map(|generator| generator.training_labels.as_ref());
+        let share = |quality: Option<&LabelQuality>, name: &str| {
+            let share = quality.and_then(|quality| quality.class_share.get(name));
+            share.map_or_else(|| format::NONE.to_owned(), |&share| format::percent(share))
+        };
+        let rows = order.chain(unknown).map(|name| ShareRow {
+            name: name.to_owned(),
+            colour: classes.iter().find(|class| class.name == name).map(|c| LegendEntry::new(c).colour),
+            synthetic: share(Some(quality), name),
+            training: share(training, name),
         });
         Some(Self {
             encoding: match sampling.label_encoding {
@@ -177,22 +161,8 @@ impl LabelView {
             },
             unclean: format::percent(quality.unclean_share),
             empty: format::percent(quality.empty_share),
+            training_empty: training.map(|training| format::percent(training.empty_share)),
             rows: rows.collect(),
-            real_from: real.map(|(from, _)| from),
         })
     }
-}
-
-/// True voxels of each class, from any evaluation: the only record that counts real annotations.
-fn real_voxels(inputs: &ReportInputs) -> Option<(String, BTreeMap<&str, u64>)> {
-    let evaluation = inputs.evaluations.iter().find(|evaluation| !evaluation.record.subjects.is_empty())?;
-    let mut voxels: BTreeMap<&str, u64> = BTreeMap::new();
-    for subject in &evaluation.record.subjects {
-        for (name, values) in &subject.classes {
-            let sum = voxels.entry(name).or_default();
-            *sum = sum.saturating_add(values.truth_voxels);
-        }
-    }
-    let subjects = format::counted(evaluation.record.subjects.len(), "test subject");
-    Some((format!("{subjects} of {}", super::training::source(&evaluation.record.data)), voxels))
 }

@@ -58,7 +58,7 @@ impl Page {
             summary: SummaryView::new(inputs),
             cohort: inputs.real.as_ref().and_then(CohortView::new),
             legend: pictures::legend(inputs),
-            labels: inputs.synthetic.as_ref().and_then(|synthetic| LabelView::new(synthetic, inputs)),
+            labels: inputs.synthetic.as_ref().and_then(LabelView::new),
             results: ResultsView::new(inputs),
             settings: SettingsView::new(inputs),
             mark: strictest(inputs).filter(|mark| *mark != Mark::Synthetic),

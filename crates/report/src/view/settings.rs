@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 use synthmr_core::Digest;
-use synthmr_core::records::{EvaluationRecord, InputRecord, Origin, RunRecord, StoreManifest, Tool};
+use synthmr_core::records::{
+    EvaluationRecord, GeneratorRecord, InputRecord, Origin, RunRecord, StoreManifest, Tool,
+};
 
 use super::training::source;
 use crate::format;
@@ -63,6 +65,16 @@ fn input(name: &str, input: &InputRecord) -> Pair {
     pair(name, format!("{}, {images}, digest {}", source(input), input.digest.short()))
 }
 
+/// A generator of a synthetic set, and what it was trained on.
+fn generator(generator: &GeneratorRecord) -> Vec<Pair> {
+    let GeneratorRecord { name, digest, images, sampler, trained_on, .. } = generator;
+    let sampler = sampler.as_ref().map_or_else(String::new, |sampler| format!(", {sampler}"));
+    let images = format::counted(*images, "image");
+    let mut facts = vec![pair("drawn from", format!("{name}, {images}{sampler}, digest {}", digest.short()))];
+    facts.extend(trained_on.iter().map(|store| input(&format!("{name} was trained on"), store)));
+    facts
+}
+
 fn store_facts(manifest: &StoreManifest) -> Vec<Pair> {
     let mut facts = vec![
         tool(&manifest.tool),
@@ -80,12 +92,9 @@ fn store_facts(manifest: &StoreManifest) -> Vec<Pair> {
             facts.push(pair("split", format!("{}, digest {}", split.request, split.digest.short())));
         }
         Origin::Sampled(sampling) => {
-            facts.extend(sampling.generators.iter().map(|generator| input("drawn from", generator)));
+            facts.extend(sampling.generators.iter().flat_map(generator));
             facts.push(pair("seed", sampling.seed.to_string()));
-            match &sampling.sampler {
-                Some(sampler) => facts.push(pair("sampler", sampler.clone())),
-                None => facts.push(pair("truncation", sampling.truncation.to_string())),
-            }
+            facts.push(pair("truncation", sampling.truncation.to_string()));
         }
     }
     facts

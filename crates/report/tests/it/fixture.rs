@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use synthmr_core::records::{
-    ContactSheet, EmptyCounts, EngineRecord, EvaluationRecord, EvaluationSettings, InputRecord, Interval,
-    LabelQuality, MetricSummary, MetricValues, ModelKind, Origin, PreparationRecord, RunRecord, SCHEMA,
-    SamplingRecord, ShardRecord, SplitMethod, SplitRecord, StoreManifest, SubjectRecord, SubjectResult, Tick,
-    Tool,
+    ContactSheet, EmptyCounts, EngineRecord, EvaluationRecord, EvaluationSettings, GeneratorRecord,
+    InputRecord, Interval, LabelQuality, MetricSummary, MetricValues, ModelKind, Origin, PreparationRecord,
+    RunRecord, SCHEMA, SamplingRecord, ShardRecord, SplitMethod, SplitRecord, StoreManifest, SubjectRecord,
+    SubjectResult, Tick, Tool,
 };
 use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split, SubjectId};
 use synthmr_report::{EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput};
@@ -40,6 +40,22 @@ fn digest(name: &str) -> Digest {
 
 fn input(name: &str, split: &str, images: usize) -> InputRecord {
     InputRecord { name: name.into(), digest: digest(name), split: split.into(), weight: None, images }
+}
+
+fn generator(name: &str, images: usize) -> GeneratorRecord {
+    let class_share = [("background", 0.95), ("NCR", 0.01), ("ED", 0.03), ("ET", 0.01)];
+    GeneratorRecord {
+        name: name.into(),
+        digest: digest(name),
+        images,
+        sampler: Some("heun, 18 steps".into()),
+        trained_on: vec![input("brats.store", "train", 500)],
+        training_labels: Some(LabelQuality {
+            unclean_share: 0.0,
+            empty_share: 0.25,
+            class_share: class_share.map(|(name, share)| (name.to_owned(), share)).into(),
+        }),
+    }
 }
 
 fn channels() -> Vec<String> {
@@ -99,10 +115,10 @@ fn synthetic_manifest() -> StoreManifest {
     StoreManifest {
         slices: 100_000,
         origin: Origin::Sampled(Box::new(SamplingRecord {
-            generators: vec![input("gen", "", 100_000)],
+            generators: vec![generator("gen", 100_000)],
+            block: 8,
             seed: 1,
             truncation: 1.0,
-            sampler: None,
             label_encoding: LabelEncoding::Gray,
             label_quality: LabelQuality {
                 unclean_share: 0.0042,
@@ -200,6 +216,7 @@ fn run_record(kind: ModelKind, config: serde_json::Value, source: InputRecord) -
         inputs: vec![source],
         channels: channels(),
         labels: LabelScheme::brats(),
+        training_labels: None,
         engine: engine(),
     }
 }

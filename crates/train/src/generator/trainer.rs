@@ -19,6 +19,7 @@ use crate::batches::BatchOrder;
 use crate::checkpoint::Checkpoint;
 use crate::diffusion::DiffusionLearner;
 use crate::gan::GanLearner;
+use crate::label_counts::LabelCounts;
 use crate::planes::Planes;
 use crate::run::Run;
 use crate::{Outcome, TrainError, Watch};
@@ -50,7 +51,7 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
     let config = job.config;
     config.validate()?;
     let indices = job.indices()?;
-    let mut run = Run::start(folder, &job.record(indices.len()), watch)?;
+    let mut run = Run::start(folder, &job.record(&indices), watch)?;
     let total = config.total_images();
     if run.is_finished() {
         watch.note("the run is complete; nothing to do");
@@ -202,8 +203,10 @@ impl GeneratorJob<'_> {
         Ok(self.store.select(Some(split))?)
     }
 
-    fn record(&self, images: usize) -> RunRecord {
+    fn record(&self, indices: &[u32]) -> RunRecord {
         let manifest = self.store.manifest();
+        let mut counts = LabelCounts::default();
+        indices.iter().for_each(|&index| counts.add(self.store.label(index as usize)));
         #[expect(clippy::expect_used, reason = "a validated configuration holds finite numbers and strings")]
         let config = serde_json::to_value(self.config).expect("a configuration serialises");
         RunRecord {
@@ -216,10 +219,11 @@ impl GeneratorJob<'_> {
                 digest: self.store.digest().clone(),
                 split: self.split.unwrap_or(Split::Train).to_string(),
                 weight: None,
-                images,
+                images: indices.len(),
             }],
             channels: manifest.channels.clone(),
             labels: manifest.labels.clone(),
+            training_labels: Some(counts.quality(&manifest.labels)),
             engine: self.engine.clone(),
         }
     }

@@ -43,6 +43,7 @@ fn record() -> RunRecord {
         inputs: vec![input],
         channels: vec!["T1".into()],
         labels: synthmr_core::LabelScheme::brats(),
+        training_labels: None,
         engine: EngineRecord {
             libtorch: "2.11.0".into(),
             device: "cpu".into(),

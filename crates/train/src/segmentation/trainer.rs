@@ -119,6 +119,7 @@ fn record(job: &SegmenterJob<'_>, mixture: &Mixture) -> RunRecord {
         inputs: mixture.records(),
         channels: manifest.channels.clone(),
         labels: manifest.labels.clone(),
+        training_labels: None,
         engine: job.engine.clone(),
     }
 }

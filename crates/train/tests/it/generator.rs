@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use synthmr_core::records::{EngineRecord, Origin};
-use synthmr_core::{LabelScheme, Split};
+use synthmr_core::{LabelEncoding, LabelScheme, Split};
 use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
 use synthmr_train::config;
@@ -218,7 +218,7 @@ fn an_image_does_not_depend_on_what_else_is_drawn() {
 fn draws_the_same_image(folder: &Folder, store: &Path, family: &str, config: &GeneratorConfig) {
     let gen_folder = folder.path(&format!("{family}-gen"));
     run(config, store, None, &gen_folder, &mut ToyWatch::default()).unwrap();
-    let sampler = Sampler::load(&gen_folder, Device::Cpu).unwrap();
+    let sampler = Sampler::load(&[&gen_folder], Device::Cpu).unwrap();
     let draw = |name: &str, first: u64, count: u64| {
         let out = folder.path(&format!("{family}-{name}"));
         let options = SampleOptions { first, count, seed: 9, draw: DrawOptions::default() };
@@ -246,5 +246,59 @@ fn draws_the_same_image(folder: &Folder, store: &Path, family: &str, config: &Ge
                 assert_eq!(part_store.slice(i), index as i32);
             }
         }
+    }
+}
+
+#[test]
+fn several_generators_take_turns_and_the_record_says_so() {
+    let folder = Folder::new();
+    let store = store(&folder);
+    let short = GeneratorConfig { kimg: 0.012, ..configuration() };
+    let folders = ["first", "second", "onehot"].map(|name| folder.path(name));
+    let other = GeneratorConfig { labels: LabelEncoding::Onehot, ..short.clone() };
+    let configs = [short.clone(), GeneratorConfig { seed: 6, ..short }, other];
+    for (config, out) in configs.iter().zip(&folders) {
+        run(config, &store, None, out, &mut ToyWatch::default()).unwrap();
+    }
+    let draw = |name: &str, runs: &[&Path], first, count| {
+        let options = SampleOptions { first, count, seed: 9, draw: DrawOptions::default() };
+        let sampler = Sampler::load(runs, Device::Cpu).unwrap();
+        let (_, record) = sampler.sample(options, &folder.path(name), &mut ToyWatch::default()).unwrap();
+        (SliceStore::open(&folder.path(name)).unwrap(), record)
+    };
+    let [first, second, onehot] = &folders;
+    let (both, record) = draw("both.store", &[first, second], 0, 3 * BLOCK);
+    let images: Vec<usize> = record.generators.iter().map(|generator| generator.images).collect();
+    assert_eq!(images, [2 * BLOCK as usize, BLOCK as usize]);
+    for (run, name, block) in [(first, "a.store", 0), (second, "b.store", 1), (first, "c.store", 2)] {
+        let (alone, record) = draw(name, &[run], block * BLOCK, BLOCK);
+        let first_image = (block * BLOCK) as usize;
+        assert!((0..BLOCK as usize).all(|i| alone.image(i) == both.image(first_image + i)), "block {block}");
+        let labels = record.generators[0].training_labels.as_ref().unwrap();
+        let total: f64 = labels.class_share.values().sum();
+        assert!((total - 1.0).abs() < 1e-9 && labels.class_share["NCR"] > 0.0);
+        assert_eq!(record.generators[0].trained_on[0].name, "real.store");
+    }
+    let message = Sampler::load(&[first, onehot], Device::Cpu).err().unwrap().to_string();
+    assert!(message.contains("images of onehot") && message.contains("gray annotation"), "{message}");
+}
+
+#[test]
+fn options_of_other_families_are_refused() {
+    let folder = Folder::new();
+    let store = store(&folder);
+    let wrong = |name: &str| match name {
+        "stylegan2" | "r3gan" => DrawOptions { steps: Some(5), ..DrawOptions::default() },
+        _ => DrawOptions { truncation: Some(0.5), ..DrawOptions::default() },
+    };
+    for (name, config) in configurations() {
+        let out = folder.path(name);
+        run(&GeneratorConfig { kimg: 0.004, ..config }, &store, None, &out, &mut ToyWatch::default())
+            .unwrap();
+        let sampler = Sampler::load(&[&out], Device::Cpu).unwrap();
+        let set = folder.path(&format!("{name}.store"));
+        let options = SampleOptions { first: 0, count: 1, seed: 0, draw: wrong(name) };
+        let message = sampler.sample(options, &set, &mut ToyWatch::default()).unwrap_err().to_string();
+        assert!(message.contains("expected none for a") && !set.exists(), "{name}: {message}");
     }
 }

@@ -80,9 +80,9 @@ pub(crate) fn synthetic(path: &Path, seed: u64, slices: usize) {
     let label_quality = LabelQuality { unclean_share: 0.0, empty_share: 0.0, class_share: BTreeMap::new() };
     let record = SamplingRecord {
         generators: vec![],
+        block: 8,
         seed,
         truncation: 1.0,
-        sampler: None,
         label_encoding: LabelEncoding::Gray,
         label_quality,
     };
