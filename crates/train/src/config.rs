@@ -28,6 +28,18 @@ pub struct Preset {
     pub toml: &'static str,
 }
 
+/// A [`Preset`] whose configuration is `presets/NAME.toml`.
+macro_rules! preset {
+    ($name:literal, $help:literal) => {
+        $crate::config::Preset {
+            name: $name,
+            help: $help,
+            toml: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/presets/", $name, ".toml")),
+        }
+    };
+}
+pub(crate) use preset;
+
 /// Where a setting was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

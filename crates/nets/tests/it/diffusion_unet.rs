@@ -1,5 +1,5 @@
 use synthmr_nets::engine::Precision;
-use synthmr_nets::generators::diffusion_unet::{DiffusionUNet, DiffusionUNetConfig};
+use synthmr_nets::generators::diffusion_unet::{DiffusionUNet, DiffusionUNetConfig, DiffusionUNetSizes};
 use tch::{Device, Kind, Tensor};
 
 use crate::golden::{below, difference, load};
@@ -12,15 +12,23 @@ fn tiny() -> DiffusionUNetConfig {
     DiffusionUNetConfig {
         resolution: 8,
         planes: 3,
-        channels: 32,
-        multipliers: vec![1, 1],
-        blocks: 1,
-        attention: vec![4],
-        heads: 2,
-        norm_groups: 32,
-        patch: 1,
-        position: false,
+        sizes: DiffusionUNetSizes {
+            channels: 32,
+            multipliers: vec![1, 1],
+            blocks: 1,
+            attention: vec![4],
+            heads: 2,
+            norm_groups: 32,
+            patch: 1,
+            position: false,
+        },
     }
+}
+
+fn altered(change: impl Fn(&mut DiffusionUNetSizes)) -> DiffusionUNetConfig {
+    let mut config = tiny();
+    change(&mut config.sizes);
+    config
 }
 
 #[test]
@@ -60,14 +68,14 @@ fn parameter_counts_are_those_of_guided_diffusion() {
         let config = DiffusionUNetConfig {
             resolution,
             planes: 5,
-            channels: 64,
-            multipliers,
-            blocks: 3,
-            attention: vec![16, 8],
-            heads: 4,
-            norm_groups: 32,
-            patch: 1,
-            position: false,
+            sizes: DiffusionUNetSizes {
+                channels: 64,
+                multipliers,
+                blocks: 3,
+                attention: vec![16, 8],
+                heads: 4,
+                ..tiny().sizes
+            },
         };
         let network = DiffusionUNet::new(&config, 0, Device::Cpu, Precision::F32);
         assert_eq!(network.parameters.count(), expected);
@@ -76,7 +84,7 @@ fn parameter_counts_are_those_of_guided_diffusion() {
 
 #[test]
 fn an_untrained_network_says_nothing_whatever_its_form() {
-    let config = DiffusionUNetConfig { patch: 2, position: true, attention: vec![2], ..tiny() };
+    let config = altered(|sizes| (sizes.patch, sizes.position, sizes.attention) = (2, true, vec![2]));
     let x = Tensor::randn([2, 3, 8, 8], (Kind::Float, Device::Cpu));
     let code = Tensor::from_slice(&[3.0f32, 700.0]);
     for precision in [Precision::F32, Precision::Bf16] {
@@ -90,7 +98,7 @@ fn an_untrained_network_says_nothing_whatever_its_form() {
 #[test]
 fn maps_of_position_are_seen_and_bf16_stays_near_f32() {
     let golden = load("diffusion_unet");
-    let config = DiffusionUNetConfig { position: true, ..tiny() };
+    let config = altered(|sizes| sizes.position = true);
     let network = |precision, value: f64| {
         let network = DiffusionUNet::new(&config, 0, Device::Cpu, precision);
         let mut weights = below(&golden, "weight.");
@@ -105,4 +113,29 @@ fn maps_of_position_are_seen_and_bf16_stays_near_f32() {
     assert!(difference(&network(Precision::F32, 0.5), &golden["output"]) > 100.0 * TOLERANCE);
     // Eight bits of mantissa through a dozen layers: a few per cent of the largest value.
     assert!(difference(&network(Precision::Bf16, 0.0), &golden["output"]) < 0.05);
+}
+
+/// The first stage up sees the middle and the last skip connection side by side. When it is made blind to the middle,
+/// the map of the lowest level must not come through the skip connection.
+#[test]
+fn the_map_of_the_lowest_level_goes_to_the_middle_alone() {
+    let golden = load("diffusion_unet");
+    let network = DiffusionUNet::new(&altered(|sizes| sizes.position = true), 0, Device::Cpu, Precision::F32);
+    let output = |value: f64, blind: bool| {
+        let mut weights = below(&golden, "weight.");
+        let zeros = |side: i64| Tensor::zeros([1, 32, side, side], (Kind::Float, Device::Cpu));
+        weights.insert("position.0".into(), zeros(8));
+        weights.insert("position.1".into(), zeros(4) + value);
+        for name in ["output_blocks.0.0.in_layers.2.weight", "output_blocks.0.0.skip_connection.weight"] {
+            let weight = weights[name].copy();
+            if blind {
+                let _ = weight.narrow(1, 0, 32).zero_();
+            }
+            weights.insert(name.into(), weight);
+        }
+        network.parameters.load(&weights).unwrap();
+        network.forward(&golden["input"], &golden["code"])
+    };
+    assert!(difference(&output(0.5, true), &output(0.0, true)) < TOLERANCE);
+    assert!(difference(&output(0.5, false), &output(0.0, false)) > 100.0 * TOLERANCE);
 }

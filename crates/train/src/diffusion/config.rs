@@ -1,7 +1,7 @@
 //! Settings of a diffusion model.
 
 use serde::{Deserialize, Serialize};
-use synthmr_nets::generators::diffusion_unet::DiffusionUNetConfig;
+use synthmr_nets::generators::diffusion_unet::{DiffusionUNetConfig, DiffusionUNetSizes};
 
 use super::{Process, SamplerConfig};
 use crate::TrainError;
@@ -13,35 +13,13 @@ use crate::generator::GeneratorConfig;
 #[serde(deny_unknown_fields)]
 pub struct DiffusionConfig {
     /// Sizes of the network.
-    pub network: NetworkConfig,
+    pub network: DiffusionUNetSizes,
     /// Steps along the gradient.
     pub optimiser: OptimiserConfig,
     /// How images become noise in training.
     pub process: Process,
     /// How noise becomes images.
     pub sampler: SamplerConfig,
-}
-
-/// Sizes of the U-Net; see [`DiffusionUNetConfig`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkConfig {
-    /// Feature maps of the first level.
-    pub channels: i64,
-    /// Feature maps of each level as multiples of `channels`.
-    pub multipliers: Vec<i64>,
-    /// Residual blocks of a level.
-    pub blocks: i64,
-    /// Sides in pixels at which there is self-attention.
-    pub attention: Vec<i64>,
-    /// Heads of self-attention.
-    pub heads: i64,
-    /// Groups of group normalisation.
-    pub norm_groups: i64,
-    /// Side of the square of pixels that becomes one position of the first level.
-    pub patch: i64,
-    /// Adds learnt maps to the features, for images of one atlas space.
-    pub position: bool,
 }
 
 /// Adam's settings.
@@ -67,20 +45,7 @@ pub struct OptimiserConfig {
 impl DiffusionConfig {
     /// Sizes of the network for images of `planes` planes.
     pub fn network(&self, resolution: i64, planes: i64) -> DiffusionUNetConfig {
-        let NetworkConfig { channels, multipliers, blocks, attention, heads, norm_groups, patch, position } =
-            self.network.clone();
-        DiffusionUNetConfig {
-            resolution,
-            planes,
-            channels,
-            multipliers,
-            blocks,
-            attention,
-            heads,
-            norm_groups,
-            patch,
-            position,
-        }
+        DiffusionUNetConfig { resolution, planes, sizes: self.network.clone() }
     }
 
     /// Learning rate of the step that begins after `images_seen` of `total` images.

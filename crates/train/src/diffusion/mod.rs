@@ -5,7 +5,7 @@ mod learner;
 mod process;
 mod sampler;
 
-pub use config::{DiffusionConfig, NetworkConfig, OptimiserConfig};
+pub use config::{DiffusionConfig, OptimiserConfig};
 pub use learner::{Denoiser, DiffusionLearner};
 pub use process::{Coefficients, DdpmPrediction, EdmPrediction, Process, Schedule};
 pub use sampler::{KeyedNoise, Method, SamplerConfig, Variance};

@@ -5,62 +5,34 @@ use serde::{Deserialize, Serialize};
 use synthmr_core::{LabelEncoding, limits};
 
 use crate::TrainError;
-use crate::config::{Preset, require};
+use crate::config::{Preset, preset, require};
 use crate::diffusion::DiffusionConfig;
 use crate::gan::GanConfig;
 
 /// The generators' presets, in the order in which they are listed.
 pub const PRESETS: &[Preset] = &[
-    Preset {
-        name: "edm-tiny-64",
-        help: "diffusion (EDM) at 64x64 that learns the phantom cohort in minutes on two cores",
-        toml: include_str!("../../presets/edm-tiny-64.toml"),
-    },
-    Preset {
-        name: "edm-paper-256",
-        help: "EDM on the study's network at 256x256: published settings, 35 network calls an image, for GPUs",
-        toml: include_str!("../../presets/edm-paper-256.toml"),
-    },
-    Preset {
-        name: "diffusion-tiny-64",
-        help: "the study's kind of diffusion at 64x64, small; slower to learn than edm-tiny-64",
-        toml: include_str!("../../presets/diffusion-tiny-64.toml"),
-    },
-    Preset {
-        name: "diffusion-paper-256",
-        help: "diffusion as in the study: 41.1 million parameters, 4,000 network calls an image, for GPUs",
-        toml: include_str!("../../presets/diffusion-paper-256.toml"),
-    },
-    Preset {
-        name: "flow-tiny-64",
-        help: "rectified flow at 64x64, small; slower to learn than edm-tiny-64",
-        toml: include_str!("../../presets/flow-tiny-64.toml"),
-    },
-    Preset {
-        name: "flow-paper-256",
-        help: "rectified flow on the study's network at 256x256, for GPUs",
-        toml: include_str!("../../presets/flow-paper-256.toml"),
-    },
-    Preset {
-        name: "stylegan2-tiny-64",
-        help: "StyleGAN 2 at 64x64, small; minutes on two cores give blurred images, hours better ones",
-        toml: include_str!("../../presets/stylegan2-tiny-64.toml"),
-    },
-    Preset {
-        name: "stylegan2-paper-256",
-        help: "StyleGAN 2 at 256x256 as in the study: 25,000 kimg, batch 32, for GPUs",
-        toml: include_str!("../../presets/stylegan2-paper-256.toml"),
-    },
-    Preset {
-        name: "r3gan-tiny-64",
-        help: "R3GAN's loss on the networks of stylegan2-tiny-64",
-        toml: include_str!("../../presets/r3gan-tiny-64.toml"),
-    },
-    Preset {
-        name: "r3gan-paper-256",
-        help: "R3GAN's loss on the study's StyleGAN 2 at 256x256, for GPUs",
-        toml: include_str!("../../presets/r3gan-paper-256.toml"),
-    },
+    preset!("edm-tiny-64", "diffusion (EDM) at 64x64 that learns the phantom cohort in minutes on two cores"),
+    preset!(
+        "edm-paper-256",
+        "EDM on the study's network at 256x256: published settings, 35 network calls an image, for GPUs"
+    ),
+    preset!(
+        "diffusion-tiny-64",
+        "the study's kind of diffusion at 64x64, small; slower to learn than edm-tiny-64"
+    ),
+    preset!(
+        "diffusion-paper-256",
+        "diffusion as in the study: 41.1 million parameters, 4,000 network calls an image, for GPUs"
+    ),
+    preset!("flow-tiny-64", "rectified flow at 64x64, small; slower to learn than edm-tiny-64"),
+    preset!("flow-paper-256", "rectified flow on the study's network at 256x256, for GPUs"),
+    preset!(
+        "stylegan2-tiny-64",
+        "StyleGAN 2 at 64x64, small; minutes on two cores give blurred images, hours better ones"
+    ),
+    preset!("stylegan2-paper-256", "StyleGAN 2 at 256x256 as in the study: 25,000 kimg, batch 32, for GPUs"),
+    preset!("r3gan-tiny-64", "R3GAN's loss on the networks of stylegan2-tiny-64"),
+    preset!("r3gan-paper-256", "R3GAN's loss on the study's StyleGAN 2 at 256x256, for GPUs"),
 ];
 
 /// Everything that decides what a generator's training computes, beside the data.

@@ -8,20 +8,15 @@ use synthmr_core::limits;
 use synthmr_nets::segmenters::{Padding, UNetConfig, UNetConfigError};
 
 use crate::TrainError;
-use crate::config::Preset;
+use crate::config::{Preset, preset};
 
 /// The segmenters' presets, in the order in which they are listed.
 pub const PRESETS: &[Preset] = &[
-    Preset {
-        name: "unet-tiny-64",
-        help: "U-Net at 64x64 that learns the phantom cohort in a minute on two cores",
-        toml: include_str!("../../presets/unet-tiny-64.toml"),
-    },
-    Preset {
-        name: "unet-paper-256",
-        help: "the study's U-Net of 116 million parameters at 256x256: 32,000 kimg, batch 48, for GPUs",
-        toml: include_str!("../../presets/unet-paper-256.toml"),
-    },
+    preset!("unet-tiny-64", "U-Net at 64x64 that learns the phantom cohort in a minute on two cores"),
+    preset!(
+        "unet-paper-256",
+        "the study's U-Net of 116 million parameters at 256x256: 32,000 kimg, batch 48, for GPUs"
+    ),
 ];
 
 /// Share of the background that the loss ignores in the first epochs, one value an epoch, as in the study.

@@ -21,7 +21,7 @@ pub(super) struct ResidualBlock {
 
 impl ResidualBlock {
     pub(super) fn new(mut scope: Scope<'_>, config: &DiffusionUNetConfig, inputs: i64, outputs: i64) -> Self {
-        let groups = config.norm_groups;
+        let groups = config.sizes.norm_groups;
         Self {
             first_norm: GroupNorm::new(scope.sub("in_layers.0"), inputs, groups),
             first: Conv2d::new(scope.sub("in_layers.2"), inputs, outputs, 3, 1),

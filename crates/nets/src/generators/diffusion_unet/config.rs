@@ -2,14 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Sizes of the network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The network for images of one form.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiffusionUNetConfig {
     /// Side of the images, a power of two.
     pub resolution: i64,
     /// Planes of an image: contrasts and annotation together.
     pub planes: i64,
+    /// Everything else.
+    pub sizes: DiffusionUNetSizes,
+}
+
+/// Sizes of the network, whatever the images.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiffusionUNetSizes {
     /// Feature maps of the first level; the study used 64.
     pub channels: i64,
     /// Feature maps of each level as multiples of `channels`; the study used 1, 1, 2, 2, 4, 4.
@@ -33,21 +40,21 @@ pub struct DiffusionUNetConfig {
 impl DiffusionUNetConfig {
     /// Planes of an image after patches have become positions.
     pub fn patch_planes(&self) -> i64 {
-        self.planes * self.patch * self.patch
+        self.planes * self.sizes.patch * self.sizes.patch
     }
 
     /// Side of the features at a level; 0 is the first.
     pub fn side(&self, level: usize) -> i64 {
-        (self.resolution / self.patch) >> level
+        (self.resolution / self.sizes.patch) >> level
     }
 
     /// Feature maps at a level.
     pub fn features(&self, level: usize) -> i64 {
-        self.channels * self.multipliers[level]
+        self.sizes.channels * self.sizes.multipliers[level]
     }
 
     /// Length of the embedding of the noise level.
     pub fn embedding(&self) -> i64 {
-        4 * self.channels
+        4 * self.sizes.channels
     }
 }

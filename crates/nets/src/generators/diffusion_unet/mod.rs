@@ -12,7 +12,7 @@ mod attention;
 mod blocks;
 mod config;
 
-pub use config::DiffusionUNetConfig;
+pub use config::{DiffusionUNetConfig, DiffusionUNetSizes};
 
 use tch::{Device, Kind, Tensor};
 
@@ -59,16 +59,16 @@ impl DiffusionUNet {
         let mut builder = ParametersBuilder::with_kind(seed, device, parameters);
         let mut root = builder.root();
         let embedding = (
-            Linear::new(root.sub("time_embed.0"), config.channels, config.embedding()),
+            Linear::new(root.sub("time_embed.0"), config.sizes.channels, config.embedding()),
             Linear::new(root.sub("time_embed.2"), config.embedding(), config.embedding()),
         );
-        let levels = config.multipliers.len();
+        let levels = config.sizes.multipliers.len();
         let mut features = config.features(0);
         let stem = Conv2d::new(root.sub("input_blocks.0.0"), config.patch_planes(), features, 3, 1);
         let mut skips = vec![features];
         let mut down = Vec::new();
         for level in 0..levels {
-            for _ in 0..config.blocks {
+            for _ in 0..config.sizes.blocks {
                 let scope = root.sub(&format!("input_blocks.{}", skips.len()));
                 let outputs = config.features(level);
                 down.push(stage(scope, config, level, features, outputs, None));
@@ -82,7 +82,7 @@ impl DiffusionUNet {
                 skips.push(features);
             }
         }
-        let (heads, groups) = (config.heads, config.norm_groups);
+        let (heads, groups) = (config.sizes.heads, config.sizes.norm_groups);
         let mut middle_block = |index: usize| {
             ResidualBlock::new(root.sub(&format!("middle_block.{index}")), config, features, features)
         };
@@ -95,15 +95,15 @@ impl DiffusionUNet {
         let lowest = (features, config.side(levels - 1));
         let mut up = Vec::new();
         for level in (0..levels).rev() {
-            for index in 0..=config.blocks {
+            for index in 0..=config.sizes.blocks {
                 let scope = root.sub(&format!("output_blocks.{}", up.len()));
                 let inputs = features + skips.pop().unwrap_or_default();
                 features = config.features(level);
-                let enlarge = level > 0 && index == config.blocks;
+                let enlarge = level > 0 && index == config.sizes.blocks;
                 up.push(stage(scope, config, level, inputs, features, enlarge.then_some(features)));
             }
         }
-        let positions = config.position.then(|| {
+        let positions = config.sizes.position.then(|| {
             let mut map = |name: &str, features: i64, side: i64| {
                 root.parameter(name, &[1, features, side, side], Init::Constant(0.0))
             };
@@ -135,7 +135,7 @@ impl DiffusionUNet {
     /// their noise level `[n]`, which the sinusoids of the embedding expect to be spread over hundreds.
     pub fn forward(&self, images: &Tensor, code: &Tensor) -> Tensor {
         let embedding = self.embed(code).silu();
-        let patches = images.pixel_unshuffle(self.config.patch);
+        let patches = images.pixel_unshuffle(self.config.sizes.patch);
         let placed = |x: &Tensor, map: Option<&Tensor>| match map {
             Some(map) => x + map.to_kind(self.compute),
             None => x.shallow_clone(),
@@ -158,12 +158,12 @@ impl DiffusionUNet {
         }
         // The last layer is in f32, as in guided-diffusion: eight bits of noise are not enough at high levels.
         let out = self.head.forward(&self.head_norm.forward(&x.to_kind(images.kind())).silu());
-        out.pixel_shuffle(self.config.patch)
+        out.pixel_shuffle(self.config.sizes.patch)
     }
 
     /// Sinusoids of the code at geometrically spaced frequencies, then two layers: `[n] -> [n, embedding]`.
     fn embed(&self, code: &Tensor) -> Tensor {
-        let half = self.config.channels / 2;
+        let half = self.config.sizes.channels / 2;
         let options = (code.kind(), code.device());
         let exponents = Tensor::arange(half, options) * (-LONGEST_PERIOD.ln() / half as f64);
         let angles = code.unsqueeze(1) * exponents.exp().unsqueeze(0);
@@ -182,10 +182,10 @@ fn stage(
     outputs: i64,
     enlarged: Option<i64>,
 ) -> Stage {
-    let attends = config.attention.contains(&config.side(level));
+    let attends = config.sizes.attention.contains(&config.side(level));
     let block = ResidualBlock::new(scope.sub("0"), config, inputs, outputs);
-    let attention =
-        attends.then(|| Attention::new(scope.sub("1"), outputs, config.heads, config.norm_groups));
+    let attention = attends
+        .then(|| Attention::new(scope.sub("1"), outputs, config.sizes.heads, config.sizes.norm_groups));
     let index = if attends { 2 } else { 1 };
     let change = match enlarged {
         Some(features) => {
