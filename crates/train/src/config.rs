@@ -217,7 +217,11 @@ fn blame<C: DeserializeOwned>(
             let Setting { origin, key, .. } = setting.clone();
             let key = key.join(".");
             if expected.contains(&key) {
-                return ConfigError::Value { origin, key, message };
+                // A field that is unknown now was known before: this value is what other fields hang on.
+                let hint =
+                    "\nhint: this kind has other settings; begin with a preset of it, or give all of them";
+                let hint = if message.starts_with("unknown field") { hint } else { "" };
+                return ConfigError::Value { origin, key, message: message + hint };
             }
             let nearest = nearest::of(&key, expected.iter().map(String::as_str)).to_owned();
             return ConfigError::UnknownKey { origin, key, nearest };

@@ -26,6 +26,14 @@ fn usage_errors_end_with_2_and_say_what_was_meant() {
             "unknown key `loss.r1_gamma`",
         ),
         (
+            "train generator --data ph.store --out gen --preset edm-tiny-64 --set process.kind=ddpm",
+            "hint: this kind has other settings; begin with a preset of it",
+        ),
+        (
+            "train generator --data ph.store --out gen --preset edm-tiny-64 --set network.attention=[7]",
+            "network.attention: expected sides of the levels, [32, 16, 8]",
+        ),
+        (
             "train generator --data ph.store --out gen --preset stylegan2-tiny-64 --kimg 0",
             "kimg: expected more than 0",
         ),
