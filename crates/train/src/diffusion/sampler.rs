@@ -19,16 +19,16 @@ pub struct SamplerConfig {
     pub method: Method,
     /// Steps from noise to image.
     pub steps: u64,
-    /// Variance of the noise that ancestral steps add.
+    /// Variance of the noise that ancestral steps add; the other methods add none.
     pub variance: Variance,
     /// Values that a denoised image may have at most: 1 cuts it at [-1, 1] in every step as the study did, 0
     /// leaves it.
     pub clip: f64,
-    /// Smallest noise level, for processes without steps of their own; published for EDM: 0.002.
+    /// Smallest noise level of EDM (the levels of other processes are their own); published: 0.002.
     pub sigma_min: f64,
-    /// Largest noise level, likewise; published for EDM: 80.
+    /// Largest noise level of EDM; published: 80.
     pub sigma_max: f64,
-    /// How much closer together the small levels are, likewise; published for EDM: 7.
+    /// How much closer together the small levels of EDM are; published: 7.
     pub rho: f64,
 }
 

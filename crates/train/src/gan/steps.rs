@@ -31,9 +31,9 @@ pub struct Steps {
 
 impl Steps {
     /// Shows one batch of real images `[batch, planes, r, r]` in [-1, 1] and moves every part of the state;
-    /// `images_seen` were shown before. Measured are the losses without penalties, `real_sign`, the mean sign of the
-    /// discriminator's confidence in real images (r_t of ADA), `fake_logit`, the mean logit on generated ones, and in some steps `r1` and `r2` with
-    /// their weights and `path_length_penalty` without.
+    /// `images_seen` were shown before. Measured are the losses without penalties; `real_sign`, the mean sign of
+    /// the discriminator's confidence in real images (r_t of ADA); `fake_logit`, the mean logit on generated
+    /// ones; and in some steps `r1` and `r2` with their weights and `path_length_penalty` without.
     pub fn run(&self, state: &mut GanState, reals: &Tensor, images_seen: u64) -> Measured {
         let (config, loss) = (&self.config, &self.gan.loss);
         let step = images_seen / config.batch as u64;
