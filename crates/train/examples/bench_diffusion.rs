@@ -41,6 +41,7 @@ fn bench(precision: Precision, runs: usize) {
     report("diffusion-64-step", precision, &seconds(runs, 1, step));
 
     let denoiser = Denoiser::new(&config, diffusion, PLANES, Device::Cpu, precision);
+    denoiser.network.parameters.set_requires_grad(false);
     let call = || {
         let images = tch::no_grad(|| denoiser.denoise(&reals, 1.0));
         std::hint::black_box(images.double_value(&[0, 0, 0, 0]));

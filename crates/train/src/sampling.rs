@@ -194,6 +194,7 @@ impl Member {
             }
             Family::Diffusion(diffusion) => {
                 let denoiser = Denoiser::new(&config, diffusion, planes.count(), device, precision);
+                denoiser.network.parameters.set_requires_grad(false);
                 let loaded = denoiser.network.parameters.load(&weights);
                 (Box::new(denoiser), loaded)
             }

@@ -232,6 +232,11 @@ impl Parameters {
         }
     }
 
+    /// True unless gradients were turned off.
+    pub fn requires_grad(&self) -> bool {
+        self.trainable.iter().any(|entry| entry.tensor.requires_grad())
+    }
+
     /// Replaces every value by the tensor of the same name.
     ///
     /// # Errors

@@ -140,7 +140,12 @@ impl DiffusionUNet {
             Some(map) => x + map.to_kind(self.compute),
             None => x.shallow_clone(),
         };
-        let x = self.stem.forward(&channels_last(&patches.to_kind(self.compute)));
+        let patches = patches.to_kind(self.compute);
+        // On the CPU the backward pass of group normalisation is slow on channels-last features, and everything else
+        // is faster on them: a step of 30.3 M parameters takes 1.03 s in the default form and 1.25 s channels-last, a
+        // call without gradients 0.28 s and 0.19 s (64x64, batch 8, bf16, two cores with AMX).
+        let patches = if self.parameters.requires_grad() { patches } else { channels_last(&patches) };
+        let x = self.stem.forward(&patches);
         let mut x = placed(&x, self.positions.as_ref().map(|(first, _)| first));
         let mut skips = Vec::with_capacity(self.up.len());
         for stage in &self.down {
