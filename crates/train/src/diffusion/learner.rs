@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::process::Coefficients;
 use super::sampler::KeyedNoise;
-use super::{DiffusionConfig, Process, SamplerConfig};
+use super::{DiffusionConfig, Noising, SamplerConfig};
 use crate::TrainError;
 use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, Learner, Measured};
 use crate::optimiser::{Adam, clip_gradient_norm};
@@ -19,7 +19,7 @@ use crate::optimiser::{Adam, clip_gradient_norm};
 pub struct Denoiser {
     /// The network.
     pub network: DiffusionUNet,
-    process: Process,
+    noising: Noising,
     sampler: SamplerConfig,
 }
 
@@ -35,14 +35,14 @@ impl Denoiser {
         let network = diffusion.network(config.resolution, planes);
         Self {
             network: DiffusionUNet::new(&network, config.seed, device, precision),
-            process: diffusion.process.clone(),
+            noising: Noising::new(&diffusion.process),
             sampler: diffusion.sampler.clone(),
         }
     }
 
     /// The expected images `[n, planes, r, r]` from ones with noise of level `sigma`.
     pub fn denoise(&self, x: &Tensor, sigma: f64) -> Tensor {
-        let c = self.process.coefficients(sigma);
+        let c = self.noising.coefficients(sigma);
         let code = Tensor::full(x.size()[0], c.code, (x.kind(), x.device()));
         let output = self.network.forward(&(x * c.input), &code);
         if c.skip == 0.0 { output * c.output } else { x * c.skip + output * c.output }
@@ -51,12 +51,19 @@ impl Denoiser {
     /// Weighted squared error of the network's output at noise levels `sigmas`, one an image; a scalar.
     fn loss(&self, images: &Tensor, noise: &Tensor, sigmas: &[f64]) -> Tensor {
         let coefficients: Vec<Coefficients> =
-            sigmas.iter().map(|&sigma| self.process.coefficients(sigma)).collect();
+            sigmas.iter().map(|&sigma| self.noising.coefficients(sigma)).collect();
         let of = |pick: fn(&Coefficients) -> f64| column(coefficients.iter().map(pick), images);
         let noisy = images + noise * column(sigmas.iter().copied(), images);
         let output = self.network.forward(&(noisy * of(|c| c.input)), &of(|c| c.code).flatten(0, -1));
         let target = images * of(|c| c.clean) + noise * of(|c| c.noise);
         ((output - target).square() * of(|c| c.weight)).mean(Kind::Float)
+    }
+
+    /// The sampler with what the options change.
+    fn sampler(&self, options: &DrawOptions) -> SamplerConfig {
+        let DrawOptions { method, steps, .. } = *options;
+        let own = self.sampler.clone();
+        SamplerConfig { method: method.unwrap_or(own.method), steps: steps.unwrap_or(own.steps), ..own }
     }
 }
 
@@ -64,15 +71,6 @@ impl Denoiser {
 fn column(values: impl Iterator<Item = f64>, like: &Tensor) -> Tensor {
     let values: Vec<f64> = values.collect();
     Tensor::from_slice(&values).view([-1, 1, 1, 1]).to_kind(like.kind()).to_device(like.device())
-}
-
-impl Denoiser {
-    /// The sampler with what the options change.
-    fn sampler(&self, options: &DrawOptions) -> SamplerConfig {
-        let DrawOptions { method, steps, .. } = *options;
-        let own = self.sampler.clone();
-        SamplerConfig { method: method.unwrap_or(own.method), steps: steps.unwrap_or(own.steps), ..own }
-    }
 }
 
 impl ImageSource for Denoiser {
@@ -87,7 +85,7 @@ impl ImageSource for Denoiser {
         let shape = [config.planes, config.resolution, config.resolution];
         let mut noise = KeyedNoise::new(seed, numbers, shape, self.network.parameters.flat().device());
         let denoise = |x: &Tensor, sigma: f64| self.denoise(x, sigma);
-        tch::no_grad(|| self.sampler(options).run(&self.process, &mut noise, stop, denoise))
+        tch::no_grad(|| self.sampler(options).run(&self.noising, &mut noise, stop, denoise))
     }
 
     fn check(&self, options: &DrawOptions) -> Result<(), TrainError> {
@@ -99,7 +97,7 @@ impl ImageSource for Denoiser {
                 hint: "it has no distribution of latents that could be truncated".into(),
             });
         }
-        self.sampler(options).validate(&self.process)
+        self.sampler(options).validate(self.noising.process())
     }
 
     fn steps(&self) -> u64 {
@@ -144,8 +142,8 @@ impl Learner for DiffusionLearner {
         let (config, parameters) = (&self.config, &self.current.network.parameters);
         let step = images_seen / config.batch as u64;
         let mut rng = random::rng(config.seed, Stream::NoiseLevel, step);
-        let process = &self.diffusion.process;
-        let sigmas: Vec<f64> = (0..config.batch).map(|_| process.draw_sigma(&mut rng)).collect();
+        let noising = &self.current.noising;
+        let sigmas: Vec<f64> = (0..config.batch).map(|_| noising.draw_sigma(&mut rng)).collect();
         // Noise in bulk is drawn on the device, from a seed of this step alone.
         tch::manual_seed(random::device_seed(config.seed, Stream::TrainNoise, step));
         let noise = reals.randn_like();

@@ -113,9 +113,70 @@ pub struct Coefficients {
 }
 
 impl Process {
+    /// The noise levels of a DDPM's steps, rising; empty for continuous processes.
+    fn sigmas(&self) -> Vec<f64> {
+        let Process::Ddpm { schedule, steps, .. } = self else { return Vec::new() };
+        let mut kept = 1.0;
+        let levels = (0..*steps).map(|step| {
+            kept *= 1.0 - schedule.beta(step, *steps);
+            ((1.0 - kept) / kept).sqrt()
+        });
+        levels.collect()
+    }
+
+    pub(super) fn validate(&self) -> Result<(), TrainError> {
+        match *self {
+            Process::Edm { prediction, sigma_data, noise_mean, noise_deviation, weight_floor } => {
+                let within = |value: f64, low: f64, high: f64| value >= low && value <= high;
+                require(within(sigma_data, 1e-3, 1e3), "process.sigma_data", "0.001 to 1000", sigma_data)?;
+                require(within(noise_mean, -20.0, 20.0), "process.noise_mean", "-20 to 20", noise_mean)?;
+                let key = "process.noise_deviation";
+                require(within(noise_deviation, 0.0, 10.0), key, "0 to 10", noise_deviation)?;
+                // The image as the target has a weight of 1 / sigma^2, which nothing else bounds.
+                let (least, expected) = match prediction {
+                    EdmPrediction::Preconditioned => (0.0, "0 to 1000"),
+                    EdmPrediction::Clean => (1e-3, "0.001 to 1000 when the image is predicted"),
+                };
+                require(within(weight_floor, least, 1e3), "process.weight_floor", expected, weight_floor)
+            }
+            Process::Ddpm { steps, .. } => {
+                require((2..=100_000).contains(&steps), "process.steps", "2 to 100,000", steps)
+            }
+            Process::Flow { time_mean, time_deviation } => {
+                require(time_mean.abs() <= 20.0, "process.time_mean", "-20 to 20", time_mean)?;
+                let key = "process.time_deviation";
+                require((0.0..=10.0).contains(&time_deviation), key, "0 to 10", time_deviation)
+            }
+        }
+    }
+}
+
+/// A process ready for use: with the noise levels of its steps, which cost a pass over all of them.
+#[derive(Clone, Debug)]
+pub struct Noising {
+    process: Process,
+    sigmas: Vec<f64>,
+}
+
+impl Noising {
+    /// Computes the noise levels.
+    pub fn new(process: &Process) -> Self {
+        Self { process: process.clone(), sigmas: process.sigmas() }
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The noise levels of a DDPM's steps, rising; empty for continuous processes.
+    pub fn sigmas(&self) -> &[f64] {
+        &self.sigmas
+    }
+
     /// The coefficients at a noise level.
     pub fn coefficients(&self, sigma: f64) -> Coefficients {
-        match *self {
+        match self.process {
             Process::Edm { prediction, sigma_data, weight_floor, .. } => {
                 let total = sigma.hypot(sigma_data);
                 // Equation 8 and its last line: lambda = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2.
@@ -184,14 +245,14 @@ impl Process {
 
     /// A noise level for one image of a training batch.
     pub fn draw_sigma(&self, rng: &mut impl Draw) -> f64 {
-        match self {
+        match self.process {
             Process::Edm { noise_mean, noise_deviation, .. } => {
                 let (low, high) = SIGMA_RANGE;
                 (noise_mean + noise_deviation * rng.normal()).exp().clamp(low, high)
             }
             Process::Ddpm { steps, .. } => {
-                let step = rng.below(*steps);
-                self.sigmas()[step as usize]
+                let step = rng.below(steps);
+                self.sigmas[step as usize]
             }
             Process::Flow { time_mean, time_deviation } => {
                 let logit = time_mean + time_deviation * rng.normal();
@@ -201,52 +262,15 @@ impl Process {
         }
     }
 
-    /// The noise levels of a DDPM's steps, rising; empty for continuous processes.
-    pub fn sigmas(&self) -> Vec<f64> {
-        let Process::Ddpm { schedule, steps, .. } = self else { return Vec::new() };
-        let mut kept = 1.0;
-        let levels = (0..*steps).map(|step| {
-            kept *= 1.0 - schedule.beta(step, *steps);
-            ((1.0 - kept) / kept).sqrt()
-        });
-        levels.collect()
-    }
-
     /// The step of a DDPM at a noise level; between two levels by interpolation in ln(sigma).
     fn step_of(&self, sigma: f64) -> f64 {
-        let sigmas = self.sigmas();
+        let sigmas = &self.sigmas;
         let above = sigmas.partition_point(|&level| level < sigma);
         if above == 0 || above == sigmas.len() {
             return above.min(sigmas.len().saturating_sub(1)) as f64;
         }
         let (low, high) = (sigmas[above - 1].ln(), sigmas[above].ln());
         (above - 1) as f64 + (sigma.ln() - low) / (high - low)
-    }
-
-    pub(super) fn validate(&self) -> Result<(), TrainError> {
-        match *self {
-            Process::Edm { prediction, sigma_data, noise_mean, noise_deviation, weight_floor } => {
-                let within = |value: f64, low: f64, high: f64| value >= low && value <= high;
-                require(within(sigma_data, 1e-3, 1e3), "process.sigma_data", "0.001 to 1000", sigma_data)?;
-                require(within(noise_mean, -20.0, 20.0), "process.noise_mean", "-20 to 20", noise_mean)?;
-                let key = "process.noise_deviation";
-                require(within(noise_deviation, 0.0, 10.0), key, "0 to 10", noise_deviation)?;
-                // The image as the target has a weight of 1 / sigma^2, which nothing else bounds.
-                let (least, expected) = match prediction {
-                    EdmPrediction::Preconditioned => (0.0, "0 to 1000"),
-                    EdmPrediction::Clean => (1e-3, "0.001 to 1000 when the image is predicted"),
-                };
-                require(within(weight_floor, least, 1e3), "process.weight_floor", expected, weight_floor)
-            }
-            Process::Ddpm { steps, .. } => {
-                require((2..=100_000).contains(&steps), "process.steps", "2 to 100,000", steps)
-            }
-            Process::Flow { time_mean, time_deviation } => {
-                require(time_mean.abs() <= 20.0, "process.time_mean", "-20 to 20", time_mean)?;
-                let key = "process.time_deviation";
-                require((0.0..=10.0).contains(&time_deviation), key, "0 to 10", time_deviation)
-            }
-        }
     }
 }
 

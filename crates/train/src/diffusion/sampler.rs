@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use synthmr_core::random::{self, Draw, Rng, Stream};
 use tch::{Device, Tensor};
 
-use super::process::{Process, sigma_of_time};
+use super::process::{Noising, Process, sigma_of_time};
 use crate::TrainError;
 use crate::config::require;
 
@@ -82,9 +82,9 @@ impl std::fmt::Display for SamplerConfig {
 
 impl SamplerConfig {
     /// The noise levels, falling, without the final zero.
-    pub fn levels(&self, process: &Process) -> Vec<f64> {
+    pub fn levels(&self, noising: &Noising) -> Vec<f64> {
         let (count, last) = (self.steps, (self.steps - 1).max(1) as f64);
-        match process {
+        match noising.process() {
             // Karras et al. 2022, equation 5.
             Process::Edm { .. } => {
                 let (high, low) = (self.sigma_max.powf(1.0 / self.rho), self.sigma_min.powf(1.0 / self.rho));
@@ -94,7 +94,7 @@ impl SamplerConfig {
             }
             // Evenly spread over the process's own steps, both ends included.
             Process::Ddpm { .. } => {
-                let sigmas = process.sigmas();
+                let sigmas = noising.sigmas();
                 let top = (sigmas.len() - 1) as f64;
                 (0..count).map(|i| sigmas[(top * (1.0 - i as f64 / last)).round() as usize]).collect()
             }
@@ -122,19 +122,19 @@ impl SamplerConfig {
     /// expected without it; `stop` is asked before every step, and none are made when it says so.
     pub fn run(
         &self,
-        process: &Process,
+        noising: &Noising,
         noise: &mut KeyedNoise,
         stop: &dyn Fn() -> bool,
         denoise: impl Fn(&Tensor, f64) -> Tensor,
     ) -> Option<Tensor> {
-        let levels = self.levels(process);
+        let levels = self.levels(noising);
         let mut x = noise.next() * levels[0];
         for (i, &sigma) in levels.iter().enumerate() {
             if stop() {
                 return None;
             }
             let next = levels.get(i + 1).copied().unwrap_or(0.0);
-            x = self.step(process, &x, sigma, next, || noise.next(), &denoise);
+            x = self.step(noising.process(), &x, sigma, next, || noise.next(), &denoise);
         }
         Some(x)
     }

@@ -18,20 +18,23 @@ pub const PRESETS: &[Preset] = &[
     ),
     preset!(
         "diffusion-tiny-64",
-        "the study's kind of diffusion at 64x64, small; slower to learn than edm-tiny-64"
+        "the study's kind of diffusion at 64x64, small; what it learns in minutes is not measured"
     ),
     preset!(
         "diffusion-paper-256",
         "diffusion as in the study: 41.1 million parameters, 4,000 network calls an image, for GPUs"
     ),
-    preset!("flow-tiny-64", "rectified flow at 64x64, small; slower to learn than edm-tiny-64"),
+    preset!("flow-tiny-64", "rectified flow at 64x64, small; what it learns in minutes is not measured"),
     preset!("flow-paper-256", "rectified flow on the study's network at 256x256, for GPUs"),
     preset!(
         "stylegan2-tiny-64",
         "StyleGAN 2 at 64x64, small; minutes on two cores give blurred images, hours better ones"
     ),
     preset!("stylegan2-paper-256", "StyleGAN 2 at 256x256 as in the study: 25,000 kimg, batch 32, for GPUs"),
-    preset!("r3gan-tiny-64", "R3GAN's loss on the networks of stylegan2-tiny-64"),
+    preset!(
+        "r3gan-tiny-64",
+        "R3GAN's loss on the networks of stylegan2-tiny-64; what it learns in minutes is not measured"
+    ),
     preset!("r3gan-paper-256", "R3GAN's loss on the study's StyleGAN 2 at 256x256, for GPUs"),
 ];
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_train::diffusion::{
-    DdpmPrediction, EdmPrediction, KeyedNoise, Method, Process, SamplerConfig, Schedule, Variance,
+    DdpmPrediction, EdmPrediction, KeyedNoise, Method, Noising, Process, SamplerConfig, Schedule, Variance,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -91,20 +91,30 @@ fn sampler(method: Method, steps: u64) -> SamplerConfig {
     }
 }
 
-fn ddpm(schedule: Schedule, steps: u64, prediction: DdpmPrediction) -> Process {
-    Process::Ddpm { schedule, steps, prediction }
+fn ddpm(schedule: Schedule, steps: u64, prediction: DdpmPrediction) -> Noising {
+    Noising::new(&Process::Ddpm { schedule, steps, prediction })
 }
 
-fn edm(prediction: EdmPrediction) -> Process {
-    Process::Edm { prediction, sigma_data: 0.5, noise_mean: -1.2, noise_deviation: 1.2, weight_floor: 0.0 }
+fn edm(prediction: EdmPrediction) -> Noising {
+    let (noise_mean, noise_deviation) = (-1.2, 1.2);
+    Noising::new(&Process::Edm {
+        prediction,
+        sigma_data: 0.5,
+        noise_mean,
+        noise_deviation,
+        weight_floor: 0.0,
+    })
 }
 
-const FLOW: Process = Process::Flow { time_mean: 0.0, time_deviation: 1.0 };
+fn flow() -> Noising {
+    Noising::new(&Process::Flow { time_mean: 0.0, time_deviation: 1.0 })
+}
 
 #[test]
 fn noise_levels_are_those_of_guided_diffusion() {
     for Chain { schedule, steps, at, sigma } in golden().chains {
-        let sigmas = ddpm(schedule, steps, DdpmPrediction::Noise).sigmas();
+        let process = ddpm(schedule, steps, DdpmPrediction::Noise);
+        let sigmas = process.sigmas();
         assert_eq!(sigmas.len() as u64, steps);
         for (step, expected) in at.into_iter().zip(sigma) {
             let error = (sigmas[step] / expected - 1.0).abs();
@@ -127,7 +137,8 @@ fn ancestral_and_ddim_steps_are_those_of_guided_diffusion() {
             let denoise = |x: &Tensor, sigma: f64| x - tensor(&eps) * sigma;
             let step = |method, noise: f64| {
                 let sampler = SamplerConfig { clip, variance, ..sampler(method, 1) };
-                sampler.step(&process, &x, sigma, next, || x.ones_like() * noise, denoise) / next_scale
+                sampler.step(process.process(), &x, sigma, next, || x.ones_like() * noise, denoise)
+                    / next_scale
             };
             let without = step(Method::Ancestral, 0.0);
             // guided-diffusion computes in f32.
@@ -160,15 +171,22 @@ fn levels_and_preconditioning_of_edm_are_those_of_diffusers() {
 /// diffusers moves `z = (1 - t) x0 + t noise` along the network's velocity; its z is ours times 1 - t.
 #[test]
 fn steps_of_the_flow_are_those_of_diffusers() {
+    let process = flow();
     for FlowStep { time, next, z, velocity, after } in golden().flow {
         let sigma = |time: f64| time / (1.0 - time);
         let denoise = |x: &Tensor, sigma: f64| {
-            let c = FLOW.coefficients(sigma);
+            let c = process.coefficients(sigma);
             x * c.skip + tensor(&velocity) * c.output
         };
         let x = tensor(&z) / (1.0 - time);
-        let found =
-            sampler(Method::Ddim, 1).step(&FLOW, &x, sigma(time), sigma(next), || x.zeros_like(), denoise);
+        let found = sampler(Method::Ddim, 1).step(
+            process.process(),
+            &x,
+            sigma(time),
+            sigma(next),
+            || x.zeros_like(),
+            denoise,
+        );
         assert!(difference(&(found * (1.0 - next)), &tensor(&after)) < 1e-6);
     }
 }
@@ -176,7 +194,7 @@ fn steps_of_the_flow_are_those_of_diffusers() {
 /// Whatever a process predicts: an output that hits the target gives back the image.
 #[test]
 fn the_target_is_what_the_denoised_image_is_made_of() {
-    let mut processes = vec![edm(EdmPrediction::Preconditioned), edm(EdmPrediction::Clean), FLOW];
+    let mut processes = vec![edm(EdmPrediction::Preconditioned), edm(EdmPrediction::Clean), flow()];
     for prediction in [DdpmPrediction::Noise, DdpmPrediction::Velocity, DdpmPrediction::Clean] {
         processes.push(ddpm(Schedule::Cosine, 100, prediction));
     }
@@ -186,7 +204,7 @@ fn the_target_is_what_the_denoised_image_is_made_of() {
             let c = process.coefficients(sigma);
             let target = c.clean * image + c.noise * noise;
             let denoised = c.skip * (image + sigma * noise) + c.output * target;
-            assert!((denoised - image).abs() < 1e-12, "{process:?} at {sigma}");
+            assert!((denoised - image).abs() < 1e-12, "{:?} at {sigma}", process.process());
             assert!(c.weight > 0.0 && c.weight.is_finite() && c.code.is_finite());
         }
     }
@@ -203,13 +221,13 @@ fn gaussian_denoiser(x: &Tensor, sigma: f64) -> Tensor {
     (x * variance + MEAN * sigma * sigma) / (variance + sigma * sigma)
 }
 
-fn drawn(sampler: &SamplerConfig, process: &Process, noise: &mut KeyedNoise) -> Tensor {
+fn drawn(sampler: &SamplerConfig, process: &Noising, noise: &mut KeyedNoise) -> Tensor {
     sampler.run(process, noise, &|| false, gaussian_denoiser).unwrap()
 }
 
 /// How far a run ends from the solution of the ordinary differential equation, which for a Gaussian is
 /// `mean + (x - mean) * sqrt(s^2 + low^2) / sqrt(s^2 + high^2)` from one noise level to a lower one.
-fn deterministic_error(method: Method, steps: u64, process: &Process) -> f64 {
+fn deterministic_error(method: Method, steps: u64, process: &Noising) -> f64 {
     let sampler = sampler(method, steps);
     let levels = sampler.levels(process);
     let mut noise = [0f32; 64];
@@ -224,13 +242,17 @@ fn deterministic_error(method: Method, steps: u64, process: &Process) -> f64 {
 #[test]
 fn deterministic_samplers_approach_the_solution_for_a_gaussian_in_their_order() {
     for process in
-        [edm(EdmPrediction::Preconditioned), FLOW, ddpm(Schedule::Linear, 100_000, DdpmPrediction::Noise)]
+        [edm(EdmPrediction::Preconditioned), flow(), ddpm(Schedule::Linear, 100_000, DdpmPrediction::Noise)]
     {
         for (method, order, most) in [(Method::Ddim, 1.0, 0.05), (Method::Heun, 2.0, 0.01)] {
             let errors = [16, 32, 64, 128].map(|steps| deterministic_error(method, steps, &process));
-            assert!(errors[3] < most, "{process:?} {method:?}: {errors:?}");
+            assert!(errors[3] < most, "{:?} {method:?}: {errors:?}", process.process());
             let rate = (errors[1] / errors[3]).log2() / 2.0;
-            assert!((rate - order).abs() < 0.35, "{process:?} {method:?} has order {rate}: {errors:?}");
+            assert!(
+                (rate - order).abs() < 0.35,
+                "{:?} {method:?} has order {rate}: {errors:?}",
+                process.process()
+            );
         }
     }
 }
@@ -277,12 +299,12 @@ fn noise_depends_on_the_image_number_alone() {
 fn training_levels_have_the_stated_distribution() {
     let n = 20_000;
     let mut r = rng(1, Stream::Test, 1);
-    let mut mean_log = |process: &Process, log: fn(f64) -> f64| {
+    let mut mean_log = |process: &Noising, log: fn(f64) -> f64| {
         (0..n).map(|_| log(process.draw_sigma(&mut r))).sum::<f64>() / f64::from(n)
     };
     // Five standard errors of deviations 1.2 and 1.
     assert!((mean_log(&edm(EdmPrediction::Clean), f64::ln) + 1.2).abs() < 0.043);
-    assert!(mean_log(&FLOW, f64::ln).abs() < 0.036);
+    assert!(mean_log(&flow(), f64::ln).abs() < 0.036);
     let process = ddpm(Schedule::Linear, 10, DdpmPrediction::Noise);
     let sigmas = process.sigmas();
     let mut seen = [0; 10];
