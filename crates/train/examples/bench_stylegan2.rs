@@ -5,10 +5,11 @@
 
 mod common;
 
+use synthmr_core::{LabelEncoding, LabelScheme};
 use synthmr_nets::engine::{Precision, set_threads};
 use synthmr_train::config;
-use synthmr_train::gan::{GanState, Steps};
-use synthmr_train::generator::{Family, GeneratorConfig, PRESETS};
+use synthmr_train::generator::{GeneratorConfig, PRESETS, learner};
+use synthmr_train::planes::Planes;
 use tch::{Device, Kind, Tensor};
 
 use common::{argument, precisions, report, seconds};
@@ -48,19 +49,14 @@ fn step_seconds(precision: Precision, path_weight: f64, r1_gamma: f64, runs: usi
     let mut settings: Vec<String> = SETTINGS.iter().map(|&s| s.to_owned()).collect();
     settings.push(format!("loss.path_length_weight={path_weight:?}"));
     settings.push(format!("loss.r1_gamma={r1_gamma:?}"));
-    settings.push("loss.path_length_interval=1".into());
-    settings.push("loss.r1_interval=1".into());
     #[expect(clippy::expect_used, reason = "the preset and the settings are constants")]
     let config: GeneratorConfig =
         config::resolve(PRESETS, Some("stylegan2-tiny-64"), None, &settings).expect("the preset resolves");
-    let planes = 5;
-    let Family::StyleGan2(gan) = config.family.clone() else { unreachable!("the preset is a StyleGAN 2's") };
-    let mut state = GanState::new(&config, &gan, planes, Device::Cpu, precision);
-    let batch = config.batch;
-    let steps = Steps { config, gan, planes, contrasts: 4 };
-    let reals = Tensor::rand([batch, planes, 64, 64], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
+    let planes = Planes::new(4, &LabelScheme::brats(), LabelEncoding::Gray, Device::Cpu);
+    let mut learner = learner(&config, &planes, Device::Cpu, precision);
+    let reals = Tensor::rand([config.batch, planes.count(), 64, 64], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
     let step = || {
-        std::hint::black_box(steps.run(&mut state, &reals, 0)[0].1.double_value(&[]));
+        std::hint::black_box(learner.step(&reals, 0)[0].1.double_value(&[]));
     };
     seconds(runs, 1, step)
 }

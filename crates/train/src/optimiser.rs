@@ -50,6 +50,13 @@ impl Adam {
         });
     }
 
+    /// Begins anew, as if no step had been taken.
+    pub fn reset(&mut self) {
+        let _ = self.first_moment.zero_();
+        let _ = self.second_moment.zero_();
+        self.steps = 0;
+    }
+
     /// The tensors of the state with their names, for a checkpoint.
     pub fn state(&self) -> [(&'static str, &Tensor); 2] {
         [("first_moment", &self.first_moment), ("second_moment", &self.second_moment)]

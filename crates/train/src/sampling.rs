@@ -12,11 +12,9 @@ use synthmr_core::records::{GeneratorRecord, ModelKind, Origin, SamplingRecord};
 use synthmr_data::sheet::{self, SHEET_ROWS, SheetImage};
 use synthmr_data::store::{StoreLayout, StoreWriter};
 use synthmr_nets::engine::Precision;
-use synthmr_nets::generators::stylegan2::Generator;
 use tch::Device;
 
-use crate::diffusion::Denoiser;
-use crate::generator::{AVERAGE, DrawOptions, Family, GeneratorConfig, ImageSource, bytes};
+use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, bytes, image_source};
 use crate::label_counts::LabelCounts;
 use crate::planes::Planes;
 use crate::run::TrainedRun;
@@ -185,20 +183,8 @@ impl Member {
             .map_err(|found: String| mismatch("precision", "f32 or bf16", found))?;
         let planes = Planes::new(run.record.channels.len(), &run.record.labels, config.labels, device);
         let weights = run.checkpoint.take(AVERAGE);
-        let (source, loaded): (Box<dyn ImageSource>, _) = match &config.family {
-            Family::StyleGan2(gan) => {
-                let network = gan.network(config.resolution, planes.count());
-                let generator = Generator::new(&network, config.seed, device, precision);
-                let loaded = generator.parameters.load(&weights);
-                (Box::new(generator), loaded)
-            }
-            Family::Diffusion(diffusion) => {
-                let denoiser = Denoiser::new(&config, diffusion, planes.count(), device, precision);
-                denoiser.network.parameters.set_requires_grad(false);
-                let loaded = denoiser.network.parameters.load(&weights);
-                (Box::new(denoiser), loaded)
-            }
-        };
+        let source = image_source(&config, &planes, device, precision);
+        let loaded = source.parameters().load(&weights);
         loaded.map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
         let side = config.resolution as usize;
         let record = run.record;

@@ -136,8 +136,19 @@ impl Scope<'_> {
 
     /// A tensor that is saved with the network but not trained.
     pub fn buffer(&mut self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        let device = self.builder.device;
+        self.buffer_on(device, name, shape, init)
+    }
+
+    /// As [`Self::buffer`], but in the host's memory: a value that decides what is computed, which must not make the
+    /// host wait for a GPU.
+    pub fn host_buffer(&mut self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        self.buffer_on(Device::Cpu, name, shape, init)
+    }
+
+    fn buffer_on(&mut self, device: Device, name: &str, shape: &[i64], init: Init) -> Tensor {
         let name = self.full_name(name);
-        let tensor = self.builder.initial(&name, shape, init);
+        let tensor = self.builder.initial(&name, shape, init).to_device(device);
         let handle = tensor.shallow_clone();
         self.builder.buffers.push(Entry { name, tensor });
         handle

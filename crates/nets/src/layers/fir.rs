@@ -51,6 +51,28 @@ impl Fir {
     }
 }
 
+/// The separable filter `[1, 2, 1] / 4` at the same resolution (Karras et al. 2019, appendix C):
+/// `[n, c, h, w] -> [n, c, h, w]`, zeros beyond the border.
+pub struct Blur {
+    /// `[1, 1, 3, 3]`, sums to one.
+    taps: Tensor,
+}
+
+impl Blur {
+    /// The filter on a device.
+    pub fn new(device: Device, kind: Kind) -> Self {
+        let row = Tensor::from_slice(&[1.0f64, 2.0, 1.0]) / 4.0;
+        Self { taps: row.outer(&row).view([1, 1, 3, 3]).to_kind(kind).to_device(device) }
+    }
+
+    /// In the kind of `x`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let channels = x.size()[1];
+        let taps = self.taps.to_kind(x.kind()).expand([channels, 1, 3, 3], false);
+        x.conv2d(&taps, None::<&Tensor>, [1, 1], [1, 1], [1, 1], channels)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,5 +4,6 @@
 
 mod diffusion_unet;
 mod golden;
+mod growing;
 mod stylegan2;
 mod unet;

@@ -1,5 +1,6 @@
 use synthmr_nets::engine::Precision;
-use synthmr_nets::generators::stylegan2::{Discriminator, Generator, Noise, StyleGan2Config};
+use synthmr_nets::generators::gan::{Discriminator as _, Generator as _, Noise};
+use synthmr_nets::generators::stylegan2::{Discriminator, Generator, StyleGan2Config};
 use tch::{Device, Kind, Tensor};
 
 use crate::golden::{below, difference, load};
@@ -30,11 +31,11 @@ fn outputs_and_gradients_equal_pytorch_with_the_same_weights() {
     g.parameters.zero_gradient();
     d.parameters.zero_gradient();
 
-    let images = g.forward(&golden["z"], 1.0, &Noise::Constant);
+    let images = g.images(&golden["z"], 1.0, &Noise::Constant);
     assert!(difference(&images, &golden["images"]) < TOLERANCE);
-    let logits = d.forward(&images, 1);
+    let logits = d.judge(&images, 1);
     assert!(difference(&logits, &golden["logits"]) < TOLERANCE);
-    let truncated = g.forward(&golden["z"], 0.7, &Noise::Constant);
+    let truncated = g.images(&golden["z"], 0.7, &Noise::Constant);
     assert!(difference(&truncated, &golden["images_truncated"]) < TOLERANCE);
 
     logits.square().mean(Kind::Float).backward();
@@ -53,8 +54,8 @@ fn parts_of_a_batch_are_judged_as_if_alone() {
     let d = Discriminator::new(&tiny(), 3, Device::Cpu, Precision::F32);
     tch::manual_seed(1);
     let images = Tensor::randn([8, 3, 16, 16], (Kind::Float, Device::Cpu));
-    let together = d.forward(&images, 2);
-    let apart = Tensor::cat(&images.chunk(2, 0).iter().map(|part| d.forward(part, 1)).collect::<Vec<_>>(), 0);
+    let together = d.judge(&images, 2);
+    let apart = Tensor::cat(&images.chunk(2, 0).iter().map(|part| d.judge(part, 1)).collect::<Vec<_>>(), 0);
     assert!(difference(&together, &apart) < TOLERANCE);
 }
 
@@ -63,7 +64,7 @@ fn bf16_stays_near_f32() {
     let golden = load("stylegan2");
     let g = Generator::new(&tiny(), 0, Device::Cpu, Precision::Bf16);
     g.parameters.load(&below(&golden, "g.")).unwrap();
-    let images = g.forward(&golden["z"], 1.0, &Noise::Constant);
+    let images = g.images(&golden["z"], 1.0, &Noise::Constant);
     assert_eq!(images.kind(), Kind::Float);
     // Eight bits of mantissa through six layers: a few per cent of the largest value.
     assert!(difference(&images, &golden["images"]) < 0.05);

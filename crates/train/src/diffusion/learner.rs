@@ -74,6 +74,10 @@ fn column(values: impl Iterator<Item = f64>, like: &Tensor) -> Tensor {
 }
 
 impl ImageSource for Denoiser {
+    fn parameters(&self) -> &Parameters {
+        &self.network.parameters
+    }
+
     fn draw(
         &self,
         seed: u64,
@@ -116,6 +120,7 @@ pub struct DiffusionLearner {
     current: Denoiser,
     average: Denoiser,
     adam: Adam,
+    total_images: u64,
 }
 
 impl DiffusionLearner {
@@ -133,7 +138,14 @@ impl DiffusionLearner {
         let optimiser = &diffusion.optimiser;
         let adam =
             Adam::new(&current.network.parameters, optimiser.beta1, optimiser.beta2, optimiser.epsilon);
-        Self { config: config.clone(), diffusion: diffusion.clone(), current, average, adam }
+        Self {
+            config: config.clone(),
+            diffusion: diffusion.clone(),
+            current,
+            average,
+            adam,
+            total_images: config.schedule().total_images(),
+        }
     }
 }
 
@@ -153,9 +165,9 @@ impl Learner for DiffusionLearner {
         loss.backward();
         let limit = self.diffusion.optimiser.gradient_norm;
         let norm = clip_gradient_norm(parameters, if limit > 0.0 { limit } else { f64::INFINITY });
-        let rate = self.diffusion.rate(images_seen, config.batch, config.total_images());
+        let rate = self.diffusion.rate(images_seen, config.batch, self.total_images);
         self.adam.step(parameters, rate);
-        let decay = config.ema_decay(images_seen + config.batch as u64);
+        let decay = config.ema_decay(images_seen + config.batch as u64, config.batch as u64);
         self.average.network.parameters.average_towards(parameters, decay);
         vec![("loss", loss.detach()), ("gradient_norm", Tensor::from(norm as f32))]
     }

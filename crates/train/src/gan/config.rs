@@ -1,43 +1,64 @@
 //! Settings of a GAN: networks, optimisers, losses, augmentation.
 
 use serde::{Deserialize, Serialize};
-use synthmr_nets::generators::stylegan2::StyleGan2Config;
 
-use super::Game;
+use super::{Game, GrowthConfig, Networks};
 use crate::TrainError;
 use crate::config::require;
 use crate::generator::GeneratorConfig;
 
-/// The part of a generator's configuration that is a GAN's own.
+/// The part of a generator's configuration that is a GAN's own; `N` are the sizes of its networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GanConfig {
+pub struct GanConfig<N> {
     /// Sizes of the networks.
-    pub network: NetworkConfig,
+    pub network: N,
     /// Steps along the gradient.
     pub optimiser: OptimiserConfig,
     /// Losses and penalties.
     pub loss: LossConfig,
     /// Augmentation of what the discriminator sees.
     pub augment: AugmentConfig,
+    /// Growing from small images to large ones; for networks that can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth: Option<GrowthConfig>,
 }
 
-/// Sizes of the StyleGAN 2 networks; see [`StyleGan2Config`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkConfig {
-    /// Length of the latent z.
-    pub z_dim: i64,
-    /// Length of the intermediate latent w.
-    pub w_dim: i64,
-    /// Layers from z to w.
-    pub mapping_layers: i64,
-    /// Feature maps at resolution r are min(channel_base / r, channel_max).
-    pub channel_base: i64,
-    /// Most feature maps.
-    pub channel_max: i64,
-    /// Samples a group of the minibatch standard deviation.
-    pub mbstd_group: i64,
+/// How a GAN is trained, whatever its networks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GanRules {
+    /// Steps along the gradient.
+    pub optimiser: OptimiserConfig,
+    /// Losses and penalties.
+    pub loss: LossConfig,
+    /// Augmentation of what the discriminator sees.
+    pub augment: AugmentConfig,
+    /// Growing from small images to large ones.
+    pub growth: Option<GrowthConfig>,
+}
+
+/// A GAN's settings, whichever its networks.
+pub trait GanSettings {
+    /// Its networks.
+    fn networks(&self) -> &dyn Networks;
+
+    /// How they are trained.
+    fn rules(&self) -> GanRules;
+}
+
+impl<N: Networks> GanSettings for GanConfig<N> {
+    fn networks(&self) -> &dyn Networks {
+        &self.network
+    }
+
+    fn rules(&self) -> GanRules {
+        GanRules {
+            optimiser: self.optimiser.clone(),
+            loss: self.loss.clone(),
+            augment: self.augment.clone(),
+            growth: self.growth.clone(),
+        }
+    }
 }
 
 /// Adam's settings (lazily applied penalties scale them by interval / (interval + 1)).
@@ -74,6 +95,14 @@ pub struct LossConfig {
     pub path_length_interval: u64,
     /// Probability that a batch mixes the styles of two latents, from a random layer on.
     pub style_mixing: f64,
+    /// Weight lambda of WGAN-GP's gradient penalty, between real and generated images; 0 turns it off.
+    pub gp_weight: f64,
+    /// Weight of the squared scores of real images, which keeps Wasserstein scores from drifting.
+    pub drift: f64,
+    /// Deviation in pixels of a filter on all that the discriminator sees at first; 0 turns it off.
+    pub blur_sigma: f64,
+    /// Images in which that filter fades away.
+    pub blur_images: f64,
 }
 
 /// How the strength of augmentation is chosen.
@@ -105,52 +134,62 @@ pub struct AugmentConfig {
 }
 
 impl LossConfig {
-    /// Steps from one extra step of the generator, for its penalty, to the next; 0 when there is no penalty.
+    /// Steps from one extra step of the generator, for its penalty, to the next; 0 when there is none.
     pub(super) fn generator_interval(&self) -> u64 {
         if self.path_length_weight > 0.0 { self.path_length_interval } else { 0 }
     }
 
-    /// Steps from one extra step of the discriminator, for its penalties, to the next; 0 when there are none.
+    /// Steps from one extra step of the discriminator, for its penalties, to the next; 0 when there is none.
     pub(super) fn discriminator_interval(&self) -> u64 {
         if self.r1_gamma > 0.0 || self.r2_gamma > 0.0 { self.r1_interval } else { 0 }
     }
-}
 
-impl GanConfig {
-    /// Sizes of the networks for images of `planes` planes.
-    pub fn network(&self, resolution: i64, planes: i64) -> StyleGan2Config {
-        StyleGan2Config {
-            resolution,
-            planes,
-            z_dim: self.network.z_dim,
-            w_dim: self.network.w_dim,
-            mapping_layers: self.network.mapping_layers,
-            channel_base: self.network.channel_base,
-            channel_max: self.network.channel_max,
-            mbstd_group: self.network.mbstd_group,
+    /// Deviation of the filter on what the discriminator sees, in pixels.
+    pub(super) fn blur_at(&self, images_seen: u64) -> f64 {
+        if self.blur_sigma == 0.0 {
+            return 0.0;
         }
+        self.blur_sigma * (1.0 - images_seen as f64 / self.blur_images).max(0.0)
     }
 
+    fn validate(&self, networks: &dyn Networks) -> Result<(), TrainError> {
+        for (key, value) in [
+            ("loss.r1_gamma", self.r1_gamma),
+            ("loss.r2_gamma", self.r2_gamma),
+            ("loss.path_length_weight", self.path_length_weight),
+            ("loss.gp_weight", self.gp_weight),
+            ("loss.drift", self.drift),
+        ] {
+            require((0.0..1e6).contains(&value), key, "0 or more", value)?;
+        }
+        for (key, value) in
+            [("loss.r1_interval", self.r1_interval), ("loss.path_length_interval", self.path_length_interval)]
+        {
+            require(value >= 1, key, "1 or more", value)?;
+        }
+        let slopes = self.gp_weight == 0.0 && self.drift == 0.0;
+        let found = format!("{} with drift {}", self.gp_weight, self.drift);
+        let expected = "0, as the drift, unless the game is wasserstein";
+        require(self.game == Game::Wasserstein || slopes, "loss.gp_weight", expected, found)?;
+        let (weight, mixing) = (self.path_length_weight, self.style_mixing);
+        let lengths = weight == 0.0 || networks.has_path_lengths();
+        require(lengths, "loss.path_length_weight", "0 for these networks", weight)?;
+        require((0.0..=1.0).contains(&mixing), "loss.style_mixing", "0 to 1", mixing)?;
+        let styles = mixing == 0.0 || networks.has_styles();
+        require(styles, "loss.style_mixing", "0 for networks without styles", mixing)?;
+        require((0.0..=100.0).contains(&self.blur_sigma), "loss.blur_sigma", "0 to 100", self.blur_sigma)?;
+        let fades = self.blur_images > 0.0 || self.blur_sigma == 0.0;
+        require(fades, "loss.blur_images", "more than 0", self.blur_images)
+    }
+}
+
+impl<N: Networks> GanConfig<N> {
     /// Checks every value, beside those that all generators share.
     ///
     /// # Errors
     /// [`TrainError::Config`] with the key, the accepted values and the value found.
     pub fn validate(&self, common: &GeneratorConfig) -> Result<(), TrainError> {
-        let network = &self.network;
-        let (batch, group) = (common.batch, network.mbstd_group);
-        require(
-            group >= 1 && (batch < group || batch % group == 0),
-            "network.mbstd_group",
-            "a divisor of the batch",
-            group,
-        )?;
-        for (key, value, largest) in [
-            ("network.z_dim", network.z_dim, 8192),
-            ("network.w_dim", network.w_dim, 8192),
-            ("network.mapping_layers", network.mapping_layers, 64),
-            ("network.channel_base", network.channel_base, 1 << 20),
-            ("network.channel_max", network.channel_max, 8192),
-        ] {
+        for (key, value, largest) in self.network.sizes() {
             require((1..=largest).contains(&value), key, &format!("1 to {largest}"), value)?;
         }
         for (key, value) in [
@@ -165,25 +204,21 @@ impl GanConfig {
         {
             require((0.0..1.0).contains(&value), key, "0 to less than 1", value)?;
         }
-        let loss = &self.loss;
-        for (key, value) in [
-            ("loss.r1_gamma", loss.r1_gamma),
-            ("loss.r2_gamma", loss.r2_gamma),
-            ("loss.path_length_weight", loss.path_length_weight),
-        ] {
-            require((0.0..1e6).contains(&value), key, "0 or more", value)?;
-        }
-        for (key, value) in [
-            ("loss.r1_interval", loss.r1_interval),
-            ("loss.path_length_interval", loss.path_length_interval),
-            ("augment.interval", self.augment.interval),
-        ] {
-            require(value >= 1, key, "1 or more", value)?;
-        }
-        require((0.0..=1.0).contains(&loss.style_mixing), "loss.style_mixing", "0 to 1", loss.style_mixing)?;
+        self.loss.validate(&self.network)?;
         let augment = &self.augment;
+        require(augment.interval >= 1, "augment.interval", "1 or more", augment.interval)?;
         require((0.0..=0.8).contains(&augment.strength), "augment.strength", "0 to 0.8", augment.strength)?;
         require((-1.0..=1.0).contains(&augment.target), "augment.target", "-1 to 1", augment.target)?;
-        require(augment.ramp_images > 0.0, "augment.ramp_images", "more than 0", augment.ramp_images)
+        require(augment.ramp_images > 0.0, "augment.ramp_images", "more than 0", augment.ramp_images)?;
+        let fits = self.network.grows() || self.growth.is_none();
+        require(fits, "growth", "none: these networks do not grow", "some")?;
+        let mut batches = vec![common.batch as u64];
+        if let Some(growth) = &self.growth {
+            growth.validate(common)?;
+            batches.extend(&growth.batches);
+        }
+        let group = self.network.minibatch_group() as u64;
+        let divides = batches.iter().all(|&batch| batch < group || batch.is_multiple_of(group));
+        require(divides, "network.mbstd_group", "a divisor of the batch", group)
     }
 }

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use synthmr_core::random::Stream;
 use synthmr_nets::engine::{Parameters, Precision};
-use synthmr_nets::generators::stylegan2::{Generator, Noise};
+use synthmr_nets::generators::gan::{Generator, Noise};
+use synthmr_nets::generators::growing::doubled;
 use tch::{Device, Tensor};
 
-use super::{GanConfig, GanState, Steps};
+use super::{GanSettings, GanState, Networks, Place, Steps};
 use crate::TrainError;
 use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, Learner, Measured, keyed_normal};
 use crate::planes::Planes;
@@ -38,18 +39,15 @@ impl GanLearner {
     /// The state before the first step.
     pub fn new(
         config: &GeneratorConfig,
-        gan: &GanConfig,
+        gan: &dyn GanSettings,
         planes: &Planes,
         device: Device,
         precision: Precision,
     ) -> Self {
-        let steps = Steps {
-            config: config.clone(),
-            gan: gan.clone(),
-            planes: planes.count(),
-            contrasts: planes.image_count(),
-        };
-        Self { steps, state: GanState::new(config, gan, planes.count(), device, precision) }
+        let place = Place::new(config, planes.count(), device, precision);
+        let steps = Steps::new(config, gan.rules(), planes.count(), planes.image_count());
+        let state = GanState::new(&steps.rules, gan.networks(), &place);
+        Self { steps, state }
     }
 }
 
@@ -59,15 +57,18 @@ impl Learner for GanLearner {
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {
-        vec![("augment_strength", self.state.strength)]
+        let mut gauges = vec![("augment_strength", self.state.strength)];
+        let grown = self.state.generator.growing().map(|growing| growing.grown());
+        gauges.extend(grown.map(|grown| ("resolution", grown.side() as f64)));
+        gauges
     }
 
     fn networks(&self) -> Vec<(&'static str, &Parameters)> {
         let state = &self.state;
         vec![
-            (GENERATOR, &state.generator.parameters),
-            (DISCRIMINATOR, &state.discriminator.parameters),
-            (AVERAGE, &state.average.parameters),
+            (GENERATOR, state.generator.parameters()),
+            (DISCRIMINATOR, state.discriminator.parameters()),
+            (AVERAGE, state.average.generator.parameters()),
         ]
     }
 
@@ -110,7 +111,25 @@ impl Learner for GanLearner {
     }
 }
 
-impl ImageSource for Generator {
+/// A generator as a source of images of one size, however far it has grown.
+pub struct GanSource {
+    /// The network.
+    pub generator: Box<dyn Generator>,
+    resolution: i64,
+}
+
+impl GanSource {
+    /// A source with initial weights.
+    pub fn new(networks: &dyn Networks, place: &Place) -> Self {
+        Self { generator: networks.generator(place), resolution: place.resolution }
+    }
+}
+
+impl ImageSource for GanSource {
+    fn parameters(&self) -> &Parameters {
+        self.generator.parameters()
+    }
+
     fn draw(
         &self,
         seed: u64,
@@ -118,20 +137,26 @@ impl ImageSource for Generator {
         options: &DrawOptions,
         _: &dyn Fn() -> bool,
     ) -> Option<Tensor> {
-        let device = self.parameters.flat().device();
-        let rows = (numbers.end - numbers.start) as i64;
-        let z_dim = self.mapping.z_dim();
-        let z = keyed_normal(seed, Stream::SampleLatent, numbers.clone(), z_dim, device);
-        let sides = self.synthesis.noise_shapes();
-        let pixels: Vec<i64> = sides.iter().map(|side| side * side).collect();
-        let noise = keyed_normal(seed, Stream::SampleNoise, numbers, pixels.iter().sum(), device);
-        let noise = noise.split_with_sizes(&pixels, 1);
-        let maps = noise.iter().zip(sides).map(|(flat, side)| flat.reshape([rows, 1, side, side]));
-        let noise = Noise::Given(maps.collect());
-        Some(tch::no_grad(|| self.forward(&z, options.truncation.unwrap_or(1.0), &noise)))
+        let generator = self.generator.as_ref();
+        let device = generator.parameters().flat().device();
+        let z = keyed_normal(seed, Stream::SampleLatent, numbers.clone(), generator.z_dim(), device);
+        let noise = keyed_noise(seed, numbers, &generator.noise_sides(), device);
+        let mut images = tch::no_grad(|| generator.images(&z, options.truncation.unwrap_or(1.0), &noise));
+        while images.size()[2] < self.resolution {
+            images = doubled(&images);
+        }
+        Some(images)
     }
 
     fn check(&self, options: &DrawOptions) -> Result<(), TrainError> {
+        if let (Some(truncation), None) = (options.truncation, self.generator.mean_w()) {
+            return Err(TrainError::Mismatch {
+                what: "truncation".into(),
+                expected: "none for a GAN without a mapping network".into(),
+                found: truncation.to_string(),
+                hint: "it has no distribution of intermediate latents that could be truncated".into(),
+            });
+        }
         let given = options.steps.map(|steps| ("steps", steps.to_string()));
         match given.or(options.method.map(|method| ("method", method.name().to_owned()))) {
             Some((what, found)) => Err(TrainError::Mismatch {
@@ -151,4 +176,17 @@ impl ImageSource for Generator {
     fn method(&self, _: &DrawOptions) -> Option<String> {
         None
     }
+}
+
+/// Noise inputs of images, one a side, each a function of the image's number.
+fn keyed_noise(seed: u64, numbers: Range<u64>, sides: &[i64], device: Device) -> Noise {
+    if sides.is_empty() {
+        return Noise::None;
+    }
+    let rows = (numbers.end - numbers.start) as i64;
+    let pixels: Vec<i64> = sides.iter().map(|side| side * side).collect();
+    let noise = keyed_normal(seed, Stream::SampleNoise, numbers, pixels.iter().sum(), device);
+    let noise = noise.split_with_sizes(&pixels, 1);
+    let maps = noise.iter().zip(sides).map(|(flat, &side)| flat.reshape([rows, 1, side, side]));
+    Noise::Given(maps.collect())
 }

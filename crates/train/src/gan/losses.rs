@@ -1,8 +1,9 @@
-//! Losses and penalties of GANs: those of StyleGAN 2 (Karras et al. 2020; lazy regularisation, section 3.1), and the
-//! relativistic pairing loss of R3GAN (Huang, Gokaslan, Kuleshov and Tompkin 2024, arXiv 2501.05441).
+//! Losses and penalties of GANs: those of StyleGAN 1 to 3 (Karras et al. 2020; lazy regularisation, section 3.1), the
+//! Wasserstein loss of Progressive GAN (Gulrajani et al. 2017, arXiv 1704.00028; Karras et al. 2018, appendix A.1), and
+//! the relativistic pairing loss of R3GAN (Huang, Gokaslan, Kuleshov and Tompkin 2024, arXiv 2501.05441).
 
 use serde::{Deserialize, Serialize};
-use synthmr_nets::generators::stylegan2::{Noise, Synthesis};
+use synthmr_nets::generators::gan::{Generator, Noise};
 use tch::{Kind, Tensor};
 
 /// What the two networks play for.
@@ -15,6 +16,8 @@ pub enum Game {
     /// Every generated image against a real one (R3GAN, equation 2): no generated image is good enough while real
     /// ones are better, which keeps modes from being dropped.
     Relativistic,
+    /// Mean scores apart from one another (WGAN); needs the discriminator's gradient to be bounded.
+    Wasserstein,
 }
 
 impl Game {
@@ -24,6 +27,7 @@ impl Game {
         match self {
             Game::NonSaturating => (-real_logits).softplus().mean(kind) + fake_logits.softplus().mean(kind),
             Game::Relativistic => (fake_logits - real_logits).softplus().mean(kind),
+            Game::Wasserstein => (fake_logits - real_logits).mean(kind),
         }
     }
 
@@ -32,7 +36,7 @@ impl Game {
     pub fn confidence(self, real_logits: &Tensor, fake_logits: &Tensor) -> Tensor {
         match self {
             Game::NonSaturating => real_logits.shallow_clone(),
-            Game::Relativistic => real_logits - fake_logits,
+            Game::Relativistic | Game::Wasserstein => real_logits - fake_logits,
         }
     }
 
@@ -41,6 +45,7 @@ impl Game {
         match self {
             Game::NonSaturating => (-fake_logits).softplus().mean(fake_logits.kind()),
             Game::Relativistic => (real_logits() - fake_logits).softplus().mean(fake_logits.kind()),
+            Game::Wasserstein => -fake_logits.mean(fake_logits.kind()),
         }
     }
 }
@@ -51,11 +56,32 @@ impl Game {
 /// `judge` maps images `[n, c, h, w]` to logits. The result can be differentiated with respect to the
 /// discriminator's parameters: the gradient at the images is itself part of the graph.
 pub fn gradient_penalty(images: &Tensor, gamma: f64, judge: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+    let squares = squared_gradient_norms(images, judge);
+    squares.mean(squares.kind()) * (gamma / 2.0)
+}
+
+/// Gradient penalty centred at one (WGAN-GP, Gulrajani et al. 2017, equation 3): `weight` times the mean squared
+/// distance from one of the norm of the discriminator's gradient, at images between real and generated ones:
+/// `real + mix * (fake - real)` with `mix` `[n, 1, 1, 1]` uniform in [0, 1).
+pub fn wgan_gp(
+    reals: &Tensor,
+    fakes: &Tensor,
+    mix: &Tensor,
+    weight: f64,
+    judge: impl FnOnce(&Tensor) -> Tensor,
+) -> Tensor {
+    let between = reals + (fakes - reals) * mix;
+    // The root has no derivative at zero, where a discriminator without gradient would be.
+    let norms = (squared_gradient_norms(&between, judge) + 1e-16).sqrt();
+    (norms - 1.0).square().mean(between.kind()) * weight
+}
+
+/// Squared norm of the gradient of the discriminator at each image: `[n]`, as part of the graph.
+fn squared_gradient_norms(images: &Tensor, judge: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
     let images = images.detach().set_requires_grad(true);
     let logits = judge(&images);
     let gradient = &Tensor::run_backward(&[logits.sum(logits.kind())], &[&images], true, true)[0];
-    let kind = gradient.kind();
-    gradient.square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, kind).mean(kind) * (gamma / 2.0)
+    gradient.square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, gradient.kind())
 }
 
 /// Path-length penalty (Karras et al. 2020, equation 4).
@@ -72,13 +98,13 @@ const PATH_LENGTH_DECAY: f64 = 0.01;
 /// Path lengths `|J_w^T y|` for random images `y` `[n, c, r, r]` with unit variance, at styles `[n, layers,
 /// w_dim]`; the square is averaged over the layers. `mean` is the running mean so far, a scalar.
 pub fn path_length(
-    synthesis: &Synthesis,
+    generator: &dyn Generator,
     styles: &Tensor,
     directions: &Tensor,
     noise: &Noise,
     mean: &Tensor,
 ) -> PathLength {
-    let images = synthesis.forward(styles, noise);
+    let images = generator.synthesise(styles, noise);
     let pixels = (images.size()[2] * images.size()[3]) as f64;
     let kind = images.kind();
     let projected = (images * directions).sum(kind) / pixels.sqrt();
@@ -99,7 +125,9 @@ pub(super) fn sign_mean(logits: &Tensor) -> Tensor {
 mod tests {
     use super::*;
     use synthmr_nets::engine::Parameters;
-    use synthmr_nets::generators::stylegan2::{Discriminator, Generator, StyleGan2Config};
+    use synthmr_nets::generators::gan::Discriminator as _;
+    use synthmr_nets::generators::progan::{self, ProGanConfig};
+    use synthmr_nets::generators::stylegan2::{self, StyleGan2Config};
     use tch::Device;
 
     const DOUBLE: (Kind, Device) = (Kind::Double, Device::Cpu);
@@ -155,24 +183,54 @@ mod tests {
     #[test]
     fn gradient_of_r1_equals_numerical_derivatives() {
         tch::manual_seed(5);
-        let d = Discriminator::with_kind(&tiny(), 1, Device::Cpu, Kind::Double, Kind::Double);
+        let d = stylegan2::Discriminator::with_kind(&tiny(), 1, Device::Cpu, Kind::Double, Kind::Double);
         disturb(&d.parameters);
         let images = Tensor::randn([4, 2, 8, 8], DOUBLE);
-        check_gradient(&d.parameters, || gradient_penalty(&images, 8.0, |x| d.forward(x, 1)));
+        check_gradient(&d.parameters, || gradient_penalty(&images, 8.0, |x| d.judge(x, 1)));
+    }
+
+    #[test]
+    fn gradient_of_wgan_gp_equals_numerical_derivatives_while_a_level_fades_in() {
+        tch::manual_seed(7);
+        let config = ProGanConfig {
+            resolution: 8,
+            planes: 2,
+            z_dim: 4,
+            channel_base: 32,
+            channel_max: 4,
+            mbstd_group: 2,
+        };
+        let d = progan::Discriminator::with_kind(&config, false, 1, Device::Cpu, Kind::Double, Kind::Double);
+        disturb(&d.parameters);
+        d.growing().unwrap().set_lod(0.4);
+        let (reals, fakes) = (Tensor::randn([4, 2, 8, 8], DOUBLE), Tensor::randn([4, 2, 8, 8], DOUBLE));
+        let mix = Tensor::rand([4, 1, 1, 1], DOUBLE);
+        check_gradient(&d.parameters, || wgan_gp(&reals, &fakes, &mix, 10.0, |x| d.judge(x, 1)));
+    }
+
+    #[test]
+    fn wgan_gp_of_a_linear_discriminator_is_the_distance_of_its_norm_from_one() {
+        let weight = Tensor::randn([1, 2, 4, 4], DOUBLE);
+        let images = Tensor::randn([3, 2, 4, 4], DOUBLE);
+        let mix = Tensor::rand([3, 1, 1, 1], DOUBLE);
+        let judge = |x: &Tensor| (x * &weight).sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double);
+        let found = wgan_gp(&images, &images.zeros_like(), &mix, 10.0, judge).double_value(&[]);
+        let norm = weight.norm().double_value(&[]);
+        assert!((found - 10.0 * (norm - 1.0).powi(2)).abs() < 1e-9);
     }
 
     #[test]
     fn gradient_of_path_length_equals_numerical_derivatives() {
         tch::manual_seed(6);
-        let g = Generator::with_kind(&tiny(), 2, Device::Cpu, Kind::Double, Kind::Double);
+        let g = stylegan2::Generator::with_kind(&tiny(), 2, Device::Cpu, Kind::Double, Kind::Double);
         disturb(&g.parameters);
         let z = Tensor::randn([3, 4], DOUBLE);
         let directions = Tensor::randn([3, 2, 8, 8], DOUBLE);
-        let layers = g.synthesis.style_count();
+        let layers = g.style_count();
         let mean = Tensor::from(0.3f64);
         check_gradient(&g.parameters, || {
-            let styles = g.mapping.forward(&z).unsqueeze(1).repeat([1, layers, 1]);
-            path_length(&g.synthesis, &styles, &directions, &Noise::Constant, &mean).penalty
+            let styles = g.map(&z).unsqueeze(1).repeat([1, layers, 1]);
+            path_length(&g, &styles, &directions, &Noise::Constant, &mean).penalty
         });
     }
 
@@ -195,6 +253,7 @@ mod tests {
         for (game, discriminator, generator) in [
             (Game::NonSaturating, mean(-0.3, 1.0) + mean(0.8, 0.0), mean(-0.8, 0.0)),
             (Game::Relativistic, mean(0.5, 1.0), mean(-0.5, -1.0)),
+            (Game::Wasserstein, 0.75, -0.4),
         ] {
             let found = game.discriminator_loss(&real, &fake).double_value(&[]);
             assert!((found - discriminator).abs() < 1e-15, "{game:?}");

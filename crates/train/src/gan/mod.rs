@@ -2,14 +2,18 @@
 
 mod augment;
 mod config;
+mod growth;
 mod learner;
 mod losses;
+mod networks;
 mod state;
 mod steps;
 
 pub use augment::{Augmentation, Controller};
-pub use config::{AugmentConfig, AugmentMode, GanConfig, LossConfig, NetworkConfig, OptimiserConfig};
-pub use learner::GanLearner;
-pub use losses::{Game, PathLength, gradient_penalty, path_length};
+pub use config::{AugmentConfig, AugmentMode, GanConfig, GanRules, GanSettings, LossConfig, OptimiserConfig};
+pub use growth::GrowthConfig;
+pub use learner::{GanLearner, GanSource};
+pub use losses::{Game, PathLength, gradient_penalty, path_length, wgan_gp};
+pub use networks::{Networks, Place, ProGanSizes, StyleGan1Sizes, StyleGan2Sizes, StyleGanSizes};
 pub use state::GanState;
 pub use steps::Steps;

@@ -1,11 +1,10 @@
 //! Everything that changes while a GAN trains.
 
-use synthmr_nets::engine::{Parameters, Precision};
-use synthmr_nets::generators::stylegan2::{Discriminator, Generator};
-use tch::{Device, Kind, Tensor};
+use synthmr_nets::engine::Parameters;
+use synthmr_nets::generators::gan::{Discriminator, Generator};
+use tch::{Kind, Tensor};
 
-use super::GanConfig;
-use crate::generator::GeneratorConfig;
+use super::{GanRules, GanSource, Networks, Place};
 use crate::optimiser::Adam;
 
 /// Seeds of the two networks' initial weights differ, so that equal names do not give equal values.
@@ -14,11 +13,11 @@ const DISCRIMINATOR_SEED_OFFSET: u64 = 1 << 32;
 /// The state of a training run.
 pub struct GanState {
     /// The generator that learns.
-    pub generator: Generator,
+    pub generator: Box<dyn Generator>,
     /// Its opponent.
-    pub discriminator: Discriminator,
+    pub discriminator: Box<dyn Discriminator>,
     /// Moving average of the generator's weights.
-    pub average: Generator,
+    pub average: GanSource,
     /// Optimiser of the generator.
     pub generator_adam: Adam,
     /// Optimiser of the discriminator.
@@ -35,29 +34,16 @@ pub struct GanState {
 
 impl GanState {
     /// The state before the first step.
-    pub fn new(
-        config: &GeneratorConfig,
-        gan: &GanConfig,
-        planes: i64,
-        device: Device,
-        precision: Precision,
-    ) -> Self {
-        let network = gan.network(config.resolution, planes);
-        let generator = Generator::new(&network, config.seed, device, precision);
-        let average = Generator::new(&network, config.seed, device, precision);
-        average.parameters.set_requires_grad(false);
-        let seed = config.seed.wrapping_add(DISCRIMINATOR_SEED_OFFSET);
-        let discriminator = Discriminator::new(&network, seed, device, precision);
-        let optimiser = &gan.optimiser;
-        let loss = &gan.loss;
-        // Lazy regularisation (Karras et al. 2020, section 3.1): a penalty applied every k-th step is k times
-        // as strong, and the extra steps it causes are made up for by c = k / (k + 1) in Adam.
-        let adam = |parameters: &Parameters, interval: u64| {
-            let c = lazy_ratio(interval);
-            Adam::new(parameters, optimiser.beta1.powf(c), optimiser.beta2.powf(c), optimiser.epsilon)
-        };
-        let generator_adam = adam(&generator.parameters, loss.generator_interval());
-        let discriminator_adam = adam(&discriminator.parameters, loss.discriminator_interval());
+    pub fn new(rules: &GanRules, networks: &dyn Networks, place: &Place) -> Self {
+        let generator = networks.generator(place);
+        let average = GanSource::new(networks, place);
+        average.generator.parameters().set_requires_grad(false);
+        let seed = place.seed.wrapping_add(DISCRIMINATOR_SEED_OFFSET);
+        let discriminator = networks.discriminator(&Place { seed, ..*place });
+        let loss = &rules.loss;
+        let generator_adam = new_adam(rules, generator.parameters(), loss.generator_interval());
+        let discriminator_adam = new_adam(rules, discriminator.parameters(), loss.discriminator_interval());
+        let device = place.device;
         let scalar = || Tensor::zeros([], (Kind::Float, device));
         Self {
             generator,
@@ -65,15 +51,35 @@ impl GanState {
             average,
             generator_adam,
             discriminator_adam,
-            strength: gan.augment.strength,
+            strength: rules.augment.strength,
             sign_sum: scalar(),
             sign_count: 0,
             path_length_mean: scalar(),
         }
     }
+
+    /// Grows all networks to a level of detail.
+    pub(super) fn grow(&self, lod: f64) {
+        let networks =
+            [self.generator.growing(), self.discriminator.growing(), self.average.generator.growing()];
+        networks.into_iter().flatten().for_each(|growing| growing.set_lod(lod));
+    }
+
+    /// Begins both optimisers anew.
+    pub(super) fn forget_moments(&mut self) {
+        self.generator_adam.reset();
+        self.discriminator_adam.reset();
+    }
 }
 
-/// `k / (k + 1)` for a penalty every `k` steps; 1 when there is none.
+/// Lazy regularisation (Karras et al. 2020, section 3.1): a penalty applied every k-th step is k times as strong, and
+/// the extra steps it causes are made up for by c = k / (k + 1) in Adam.
+fn new_adam(rules: &GanRules, parameters: &Parameters, interval: u64) -> Adam {
+    let (c, optimiser) = (lazy_ratio(interval), &rules.optimiser);
+    Adam::new(parameters, optimiser.beta1.powf(c), optimiser.beta2.powf(c), optimiser.epsilon)
+}
+
+/// `k / (k + 1)` for a penalty every `k` steps; 1 when there is none, or when it is part of every step.
 pub(super) fn lazy_ratio(interval: u64) -> f64 {
-    if interval == 0 { 1.0 } else { interval as f64 / (interval as f64 + 1.0) }
+    if interval <= 1 { 1.0 } else { interval as f64 / (interval as f64 + 1.0) }
 }

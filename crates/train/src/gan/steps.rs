@@ -8,191 +8,227 @@
 //!   differentiates through the augmentation to the images before it. Without augmentation they are equal.
 
 use synthmr_core::random::{self, Draw, Stream};
-use synthmr_nets::generators::stylegan2::Noise;
+use synthmr_nets::generators::gan::{Noise, track_mean_w};
+use synthmr_nets::layers::gaussian_blur;
 use tch::{Kind, Tensor};
 
 use super::augment::{Augmentation, Controller};
-use super::losses::{gradient_penalty, path_length, sign_mean};
+use super::growth::shrunk;
+use super::losses::{gradient_penalty, path_length, sign_mean, wgan_gp};
 use super::state::{GanState, lazy_ratio};
-use super::{AugmentMode, GanConfig};
-use crate::generator::{GeneratorConfig, Measured};
+use super::{AugmentMode, GanRules};
+use crate::generator::{GeneratorConfig, Measured, Position, Schedule};
 
 /// What all steps of a run share.
 pub struct Steps {
     /// The run's configuration.
     pub config: GeneratorConfig,
-    /// The part of it that is a GAN's own.
-    pub gan: GanConfig,
-    /// Planes of an image.
-    pub planes: i64,
-    /// Planes that carry contrasts.
-    pub contrasts: i64,
+    /// How a GAN is trained.
+    pub rules: GanRules,
+    schedule: Schedule,
+    planes: i64,
+    contrasts: i64,
+}
+
+/// What the discriminator sees in a step.
+struct Seen {
+    reals: Tensor,
+    /// Generated images that carry no gradient to the generator.
+    fakes: Tensor,
 }
 
 impl Steps {
+    /// Steps on images of `planes` planes, of which the first `contrasts` carry contrasts.
+    pub fn new(config: &GeneratorConfig, rules: GanRules, planes: i64, contrasts: i64) -> Self {
+        Self { config: config.clone(), rules, schedule: config.schedule(), planes, contrasts }
+    }
+
     /// Shows one batch of real images `[batch, planes, r, r]` in [-1, 1] and moves every part of the state;
     /// `images_seen` were shown before. Measured are the losses without penalties; `real_sign`, the mean sign of
     /// the discriminator's confidence in real images (r_t of ADA); `fake_logit`, the mean logit on generated
-    /// ones; and in some steps `r1` and `r2` with their weights and `path_length_penalty` without.
+    /// ones; and in some steps `r1` and `r2` with their weights, `gp` (WGAN-GP) with its weight and
+    /// `path_length_penalty` without.
     pub fn run(&self, state: &mut GanState, reals: &Tensor, images_seen: u64) -> Measured {
-        let (config, loss) = (&self.config, &self.gan.loss);
-        let step = images_seen / config.batch as u64;
+        let position = self.schedule.at(images_seen);
+        let Position { step, batch, lod, changes, .. } = position;
         let device = reals.device();
+        state.grow(lod);
+        if changes && self.rules.growth.as_ref().is_some_and(|growth| growth.reset_optimiser) {
+            state.forget_moments();
+        }
         // Noise inputs and path directions are drawn on the device, from a seed of this step alone.
-        tch::manual_seed(random::device_seed(config.seed, Stream::TrainNoise, step));
-        let w = state.generator.mapping.forward(&self.latents(step, 0, device));
-        state.generator.mapping.track_mean(&w);
-        let styles = self.mixed_styles(state, &w, step);
-        let fakes = state.generator.synthesis.forward(&styles, &Noise::Random);
+        tch::manual_seed(random::device_seed(self.config.seed, Stream::TrainNoise, step));
+        let w = state.generator.map(&self.latents(state, position, 0, device));
+        track_mean_w(state.generator.as_ref(), &w);
+        let styles = self.mixed_styles(state, &w, position);
+        let fakes = state.generator.synthesise_and_track(&styles, &Noise::Random);
 
         let augmentation = Augmentation { strength: state.strength };
+        let blur = self.rules.loss.blur_at(images_seen);
         let augment = |images: &Tensor, part: u64| {
-            augmentation.apply(images, self.contrasts, config.seed, 4 * step + part)
+            let images = gaussian_blur(images, blur);
+            augmentation.apply(&images, self.contrasts, self.config.seed, 4 * step + part)
         };
-        let augmented_reals = augment(reals, 0);
-        let augmented_fakes = augment(&fakes.detach(), 1);
-        let (discriminator, real_logits, fake_logits) =
-            self.discriminator_step(state, &augmented_reals, &augmented_fakes);
-        let penalties = [("r1", loss.r1_gamma, &augmented_reals), ("r2", loss.r2_gamma, &augmented_fakes)];
-        let penalties =
-            penalties.into_iter().filter(|&(_, gamma, _)| self.applies(step, loss.r1_interval, gamma));
-        let penalties = self.gradient_penalty_step(state, penalties);
-        let generator = self.generator_step(state, &augment(&fakes, 2), &augmented_reals);
-        let path_length = self
-            .applies(step, loss.path_length_interval, loss.path_length_weight)
-            .then(|| self.path_length_step(state, step, device));
+        let seen = Seen { reals: augment(&shrunk(reals, lod), 0), fakes: augment(&fakes.detach(), 1) };
+        let (discriminator, real_logits, fake_logits, penalties) =
+            self.discriminator_step(state, &seen, position);
+        let generator = self.generator_step(state, &augment(&fakes, 2), &seen.reals, position);
+        let lengths = self.applies(position, self.rules.loss.path_length_interval);
+        let path_length = (lengths && self.rules.loss.path_length_weight > 0.0)
+            .then(|| self.path_length_step(state, position, device));
 
-        let real_sign = sign_mean(&loss.game.confidence(&real_logits, &fake_logits));
-        let decay = config.ema_decay(images_seen + config.batch as u64);
-        state.average.parameters.average_towards(&state.generator.parameters, decay);
-        self.adjust_augmentation(state, &real_sign, step);
+        let real_sign = sign_mean(&self.rules.loss.game.confidence(&real_logits, &fake_logits));
+        let decay = self.config.ema_decay(images_seen + batch, batch);
+        state.average.generator.parameters().average_towards(state.generator.parameters(), decay);
+        self.adjust_augmentation(state, &real_sign, position);
         let mut measured = vec![
             ("loss_generator", generator),
             ("loss_discriminator", discriminator),
             ("real_sign", real_sign),
-            ("fake_logit", fake_logits.detach().mean(Kind::Float)),
+            ("fake_logit", fake_logits.mean(Kind::Float)),
         ];
         measured.extend(penalties);
         measured.extend(path_length.map(|penalty| ("path_length_penalty", penalty)));
         measured
     }
 
-    fn applies(&self, step: u64, interval: u64, weight: f64) -> bool {
-        weight > 0.0 && step.is_multiple_of(interval)
+    fn applies(&self, position: Position, interval: u64) -> bool {
+        position.step.is_multiple_of(interval)
     }
 
     /// Latents `[batch, z_dim]` of a step; `part` tells apart the uses within it.
-    fn latents(&self, step: u64, part: u64, device: tch::Device) -> Tensor {
-        let (n, z_dim) = (self.config.batch, self.gan.network.z_dim);
+    fn latents(&self, state: &GanState, position: Position, part: u64, device: tch::Device) -> Tensor {
+        let (n, z_dim) = (position.batch as i64, state.generator.z_dim());
         let mut values = vec![0f32; (n * z_dim) as usize];
-        random::rng(self.config.seed, Stream::TrainLatent, 4 * step + part).fill_normal(&mut values);
+        random::rng(self.config.seed, Stream::TrainLatent, 4 * position.step + part).fill_normal(&mut values);
         Tensor::from_slice(&values).view([n, z_dim]).to_device(device)
     }
 
     /// Styles `[batch, layers, w_dim]`; with some probability all layers from a random one on take those of
-    /// a second latent (Karras et al. 2019, section 3.1).
-    fn mixed_styles(&self, state: &GanState, w: &Tensor, step: u64) -> Tensor {
-        let layers = state.generator.synthesis.style_count();
+    /// a second latent (Karras et al. 2019, section 3.1). Levels that have not grown yet do not count.
+    fn mixed_styles(&self, state: &GanState, w: &Tensor, position: Position) -> Tensor {
+        let layers = state.generator.style_count();
         let repeat = |w: &Tensor, count: i64| w.unsqueeze(1).expand([-1, count, -1], false);
-        let mut rng = random::rng(self.config.seed, Stream::StyleMixing, step);
-        if !rng.chance(self.gan.loss.style_mixing) {
+        let mut rng = random::rng(self.config.seed, Stream::StyleMixing, position.step);
+        if !rng.chance(self.rules.loss.style_mixing) {
             return repeat(w, layers);
         }
-        let first = 1 + rng.below(layers as u64 - 1) as i64;
-        let other = state.generator.mapping.forward(&self.latents(step, 1, w.device()));
+        let used = layers - 2 * position.lod as i64;
+        let first = 1 + rng.below(used as u64 - 1) as i64;
+        let other = state.generator.map(&self.latents(state, position, 1, w.device()));
         Tensor::cat(&[repeat(w, first), repeat(&other, layers - first)], 1)
     }
 
-    /// Returns the loss and the logits of real and generated images, judged in one pass.
+    /// Returns the loss, the logits of real and generated images, judged in one pass, and the penalties.
     fn discriminator_step(
         &self,
         state: &mut GanState,
-        reals: &Tensor,
-        fakes: &Tensor,
-    ) -> (Tensor, Tensor, Tensor) {
-        let d = &state.discriminator;
-        d.parameters.zero_gradient();
-        let logits = d.forward(&Tensor::cat(&[reals, fakes], 0), 2);
+        seen: &Seen,
+        position: Position,
+    ) -> (Tensor, Tensor, Tensor, Measured) {
+        let d = state.discriminator.as_ref();
+        let loss_config = &self.rules.loss;
+        d.parameters().zero_gradient();
+        let logits = d.judge(&Tensor::cat(&[&seen.reals, &seen.fakes], 0), 2);
         let halves = logits.chunk(2, 0);
-        let loss = self.gan.loss.game.discriminator_loss(&halves[0], &halves[1]);
-        loss.backward();
-        self.step_discriminator(state);
-        (loss.detach(), halves[0].detach(), halves[1].detach())
+        let loss = loss_config.game.discriminator_loss(&halves[0], &halves[1]);
+        let mut total = loss.shallow_clone();
+        let mut measured = Measured::new();
+        if loss_config.drift > 0.0 {
+            total += halves[0].square().mean(halves[0].kind()) * loss_config.drift;
+        }
+        if loss_config.gp_weight > 0.0 {
+            let mix = Tensor::rand([position.batch as i64, 1, 1, 1], (Kind::Float, logits.device()));
+            let weight = loss_config.gp_weight;
+            let penalty = wgan_gp(&seen.reals, &seen.fakes, &mix, weight, |images| d.judge(images, 1));
+            measured.push(("gp", penalty.detach()));
+            total += penalty;
+        }
+        total.backward();
+        // A penalty in every step is part of it; a lazy one has a step of its own.
+        let interval = loss_config.discriminator_interval();
+        if interval == 1 {
+            measured.extend(self.zero_centred_penalties(state, seen));
+        }
+        self.step_discriminator(state, position);
+        if interval > 1 && self.applies(position, interval) {
+            state.discriminator.parameters().zero_gradient();
+            measured.extend(self.zero_centred_penalties(state, seen));
+            self.step_discriminator(state, position);
+        }
+        (loss.detach(), halves[0].detach(), halves[1].detach(), measured)
     }
 
-    /// One step along the sum of the penalties, each with its name, its gamma and the images where it is taken;
-    /// none at all when there are none.
-    fn gradient_penalty_step<'a>(
+    /// Adds the gradients of R1 and R2, as strong as their interval is long.
+    fn zero_centred_penalties(&self, state: &GanState, seen: &Seen) -> Measured {
+        let loss = &self.rules.loss;
+        let penalties = [("r1", loss.r1_gamma, &seen.reals), ("r2", loss.r2_gamma, &seen.fakes)];
+        let penalise = |(name, gamma, images): (&'static str, f64, &Tensor)| {
+            let penalty = gradient_penalty(images, gamma, |images| state.discriminator.judge(images, 1));
+            (&penalty * loss.r1_interval as f64).backward();
+            (name, penalty.detach())
+        };
+        penalties.into_iter().filter(|&(_, gamma, _)| gamma > 0.0).map(penalise).collect()
+    }
+
+    fn generator_step(
         &self,
         state: &mut GanState,
-        penalties: impl Iterator<Item = (&'static str, f64, &'a Tensor)>,
-    ) -> Measured {
-        let d = &state.discriminator;
-        d.parameters.zero_gradient();
-        let mut measured = Measured::new();
-        for (name, gamma, images) in penalties {
-            let penalty = gradient_penalty(images, gamma, |images| d.forward(images, 1));
-            (&penalty * self.gan.loss.r1_interval as f64).backward();
-            measured.push((name, penalty.detach()));
-        }
-        if !measured.is_empty() {
-            self.step_discriminator(state);
-        }
-        measured
-    }
-
-    fn generator_step(&self, state: &mut GanState, fakes: &Tensor, reals: &Tensor) -> Tensor {
-        let d = &state.discriminator;
-        state.generator.parameters.zero_gradient();
-        d.parameters.set_requires_grad(false);
-        let real_logits = || tch::no_grad(|| d.forward(reals, 1));
-        let loss = self.gan.loss.game.generator_loss(&d.forward(fakes, 1), real_logits);
+        fakes: &Tensor,
+        reals: &Tensor,
+        position: Position,
+    ) -> Tensor {
+        let d = state.discriminator.as_ref();
+        state.generator.parameters().zero_gradient();
+        d.parameters().set_requires_grad(false);
+        let real_logits = || tch::no_grad(|| d.judge(reals, 1));
+        let loss = self.rules.loss.game.generator_loss(&d.judge(fakes, 1), real_logits);
         loss.backward();
-        d.parameters.set_requires_grad(true);
-        self.step_generator(state);
+        d.parameters().set_requires_grad(true);
+        self.step_generator(state, position);
         loss.detach()
     }
 
     /// The penalty is computed on half a batch, as in the reference: its graph is twice as deep.
-    fn path_length_step(&self, state: &mut GanState, step: u64, device: tch::Device) -> Tensor {
-        let g = &state.generator;
-        g.parameters.zero_gradient();
-        let n = (self.config.batch / 2).max(1);
-        let z = self.latents(step, 2, device).narrow(0, 0, n);
-        let layers = g.synthesis.style_count();
-        let styles = g.mapping.forward(&z).unsqueeze(1).repeat([1, layers, 1]);
-        tch::manual_seed(random::device_seed(self.config.seed, Stream::PathLength, step));
+    fn path_length_step(&self, state: &mut GanState, position: Position, device: tch::Device) -> Tensor {
+        let g = state.generator.as_ref();
+        g.parameters().zero_gradient();
+        let n = (position.batch as i64 / 2).max(1);
+        let z = self.latents(state, position, 2, device).narrow(0, 0, n);
+        let styles = g.map(&z).unsqueeze(1).repeat([1, g.style_count(), 1]);
+        tch::manual_seed(random::device_seed(self.config.seed, Stream::PathLength, position.step));
         let r = self.config.resolution;
         let directions = Tensor::randn([n, self.planes, r, r], (Kind::Float, device));
-        let path = path_length(&g.synthesis, &styles, &directions, &Noise::Random, &state.path_length_mean);
-        let loss = &self.gan.loss;
+        let path = path_length(g, &styles, &directions, &Noise::Random, &state.path_length_mean);
+        let loss = &self.rules.loss;
         (&path.penalty * (loss.path_length_weight * loss.path_length_interval as f64)).backward();
         state.path_length_mean = path.mean;
-        self.step_generator(state);
+        self.step_generator(state, position);
         path.penalty.detach()
     }
 
-    fn step_generator(&self, state: &mut GanState) {
-        let rate = self.gan.optimiser.generator_rate * lazy_ratio(self.gan.loss.generator_interval());
-        state.generator_adam.step(&state.generator.parameters, rate);
+    fn step_generator(&self, state: &mut GanState, position: Position) {
+        let rate = self.rules.optimiser.generator_rate * lazy_ratio(self.rules.loss.generator_interval());
+        state.generator_adam.step(state.generator.parameters(), rate * position.rate_share);
     }
 
-    fn step_discriminator(&self, state: &mut GanState) {
-        let rate = self.gan.optimiser.discriminator_rate * lazy_ratio(self.gan.loss.discriminator_interval());
-        state.discriminator_adam.step(&state.discriminator.parameters, rate);
+    fn step_discriminator(&self, state: &mut GanState, position: Position) {
+        let interval = self.rules.loss.discriminator_interval();
+        let rate = self.rules.optimiser.discriminator_rate * lazy_ratio(interval);
+        state.discriminator_adam.step(state.discriminator.parameters(), rate * position.rate_share);
     }
 
-    fn adjust_augmentation(&self, state: &mut GanState, real_sign: &Tensor, step: u64) {
-        let augment = &self.gan.augment;
+    fn adjust_augmentation(&self, state: &mut GanState, real_sign: &Tensor, position: Position) {
+        let augment = &self.rules.augment;
         if augment.mode != AugmentMode::Adaptive {
             return;
         }
         let _ = tch::no_grad(|| state.sign_sum.g_add_(real_sign));
         state.sign_count += 1;
-        if (step + 1).is_multiple_of(augment.interval) {
+        if (position.step + 1).is_multiple_of(augment.interval) {
             let mean = state.sign_sum.double_value(&[]) / state.sign_count as f64;
             let controller = Controller { target: augment.target, ramp_images: augment.ramp_images };
-            let images = augment.interval * self.config.batch as u64;
+            let images = augment.interval * position.batch;
             state.strength = controller.adjusted(state.strength, mean, images);
             let _ = state.sign_sum.zero_();
             state.sign_count = 0;

@@ -4,10 +4,11 @@
 use serde::{Deserialize, Serialize};
 use synthmr_core::{LabelEncoding, limits};
 
+use super::Schedule;
 use crate::TrainError;
 use crate::config::{Preset, preset, require};
 use crate::diffusion::DiffusionConfig;
-use crate::gan::GanConfig;
+use crate::gan::{GanConfig, GanSettings, ProGanSizes, StyleGan1Sizes, StyleGan2Sizes};
 
 /// The generators' presets, in the order in which they are listed.
 pub const PRESETS: &[Preset] = &[
@@ -26,6 +27,10 @@ pub const PRESETS: &[Preset] = &[
     ),
     preset!("flow-tiny-64", "rectified flow at 64x64, small; what it learns in minutes is not measured"),
     preset!("flow-paper-256", "rectified flow on the study's network at 256x256, for GPUs"),
+    preset!("progan-tiny-64", "Progressive GAN at 64x64, small; what it learns in minutes is not measured"),
+    preset!("progan-paper-256", "Progressive GAN at 256x256 as in the study: 15,000 kimg, for GPUs"),
+    preset!("stylegan1-tiny-64", "StyleGAN 1 at 64x64, small; what it learns in minutes is not measured"),
+    preset!("stylegan1-paper-256", "StyleGAN 1 at 256x256 as in the study: 25,000 kimg, for GPUs"),
     preset!(
         "stylegan2-tiny-64",
         "StyleGAN 2 at 64x64, small; minutes on two cores give blurred images, hours better ones"
@@ -70,25 +75,51 @@ pub struct GeneratorConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "architecture", rename_all = "lowercase")]
 pub enum Family {
+    /// Progressive GAN, Karras et al. 2018.
+    ProGan(GanConfig<ProGanSizes>),
+    /// Karras et al. 2019.
+    StyleGan1(GanConfig<StyleGan1Sizes>),
     /// Karras et al. 2020.
-    StyleGan2(GanConfig),
+    StyleGan2(GanConfig<StyleGan2Sizes>),
     /// A network that takes noise away, with any of several processes.
     Diffusion(DiffusionConfig),
 }
 
+/// What a family is trained as.
+#[derive(Clone, Copy)]
+pub enum FamilyKind<'a> {
+    /// Two networks, one against the other.
+    Gan(&'a dyn GanSettings),
+    /// One network that takes noise away.
+    Diffusion(&'a DiffusionConfig),
+}
+
+impl Family {
+    /// What the family is trained as.
+    pub fn kind(&self) -> FamilyKind<'_> {
+        match self {
+            Family::ProGan(gan) => FamilyKind::Gan(gan),
+            Family::StyleGan1(gan) => FamilyKind::Gan(gan),
+            Family::StyleGan2(gan) => FamilyKind::Gan(gan),
+            Family::Diffusion(diffusion) => FamilyKind::Diffusion(diffusion),
+        }
+    }
+}
+
 impl GeneratorConfig {
-    /// Images to be shown in all.
-    pub fn total_images(&self) -> u64 {
-        // Whole batches, so that the last step is like the others.
-        let batch = self.batch as u64;
-        ((self.kimg * 1000.0).ceil() as u64).div_ceil(batch) * batch
+    /// Steps, batches and levels of detail by images seen.
+    pub fn schedule(&self) -> Schedule {
+        match self.family.kind() {
+            FamilyKind::Gan(gan) => Schedule::new(self, gan.rules().growth.as_ref()),
+            FamilyKind::Diffusion(_) => Schedule::new(self, None),
+        }
     }
 
     /// Share of the averaged weights that survives a batch which ends after `images_seen` images: a half-life
     /// in images, shorter at the start.
-    pub(crate) fn ema_decay(&self, images_seen: u64) -> f64 {
+    pub(crate) fn ema_decay(&self, images_seen: u64, batch: u64) -> f64 {
         let half_life = self.ema_half_life_images.min(images_seen as f64 * self.ema_rampup);
-        if half_life > 0.0 { 0.5f64.powf(self.batch as f64 / half_life) } else { 0.0 }
+        if half_life > 0.0 { 0.5f64.powf(batch as f64 / half_life) } else { 0.0 }
     }
 
     /// Checks every value that could break a run hours later.
@@ -112,6 +143,8 @@ impl GeneratorConfig {
         require(half_life >= 0.0 && half_life.is_finite(), "ema_half_life_images", "0 or more", half_life)?;
         require(self.ema_rampup > 0.0, "ema_rampup", "more than 0", self.ema_rampup)?;
         match &self.family {
+            Family::ProGan(gan) => gan.validate(self),
+            Family::StyleGan1(gan) => gan.validate(self),
             Family::StyleGan2(gan) => gan.validate(self),
             Family::Diffusion(diffusion) => diffusion.validate(self),
         }

@@ -49,6 +49,9 @@ pub trait Learner {
 
 /// A generator that draws images.
 pub trait ImageSource {
+    /// All values.
+    fn parameters(&self) -> &Parameters;
+
     /// The images with these numbers as planes in [-1, 1]: `[count, planes, r, r]`. Each one is a function of
     /// (weights, seed, number, options) up to the last bits, which may depend on how many are drawn at once.
     /// `stop` is asked now and then; none are drawn when it says so.

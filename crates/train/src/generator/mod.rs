@@ -1,14 +1,18 @@
 //! Training of generators, whatever their family: configuration, the loop, and what a family has to offer.
 
 mod config;
+mod families;
 mod grid;
 mod learner;
 mod means;
+mod schedule;
 mod trainer;
 
-pub use config::{Family, GeneratorConfig, PRESETS};
+pub use config::{Family, FamilyKind, GeneratorConfig, PRESETS};
+pub use families::{image_source, learner};
 pub(crate) use grid::bytes;
 pub(crate) use learner::{AVERAGE, keyed_normal};
 pub use learner::{DrawOptions, ImageSource, Learner, Measured, is_finite};
 pub use means::Means;
+pub use schedule::{Position, Schedule};
 pub use trainer::{GeneratorJob, train};

@@ -14,11 +14,9 @@ use tch::{Device, Tensor};
 use super::grid::sample_grid;
 use super::learner::{is_finite, restore_tensors, saved_tensors};
 use super::means::{Means, check_finite};
-use super::{Family, GeneratorConfig, Learner, Measured};
+use super::{GeneratorConfig, Learner, Measured, learner};
 use crate::batches::BatchOrder;
 use crate::checkpoint::Checkpoint;
-use crate::diffusion::DiffusionLearner;
-use crate::gan::GanLearner;
 use crate::label_counts::LabelCounts;
 use crate::planes::Planes;
 use crate::run::Run;
@@ -52,7 +50,8 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
     config.validate()?;
     let indices = job.indices()?;
     let mut run = Run::start(folder, &job.record(&indices), watch)?;
-    let total = config.total_images();
+    let schedule = config.schedule();
+    let total = schedule.total_images();
     if run.is_finished() {
         watch.note("the run is complete; nothing to do");
         return Ok(Outcome::Finished);
@@ -87,8 +86,9 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
             return Ok(Outcome::Interrupted);
         }
         let before = training.images_seen;
-        let reals = batches.next(before)?;
-        let measured = training.step(&reals, config.batch as u64);
+        let batch = schedule.at(before).batch;
+        let reals = batches.next(before, batch)?;
+        let measured = training.step(&reals, batch);
         // On the CPU reading a value is free, so divergence is found in the step in which it happens.
         if job.device == Device::Cpu {
             check_finite(&measured, training.images_seen)?;
@@ -137,13 +137,7 @@ struct Counters {
 
 impl Training {
     fn new(job: &GeneratorJob<'_>, planes: &Planes) -> Self {
-        let (config, device, precision) = (job.config, job.device, job.precision);
-        let learner: Box<dyn Learner> = match &config.family {
-            Family::StyleGan2(gan) => Box::new(GanLearner::new(config, gan, planes, device, precision)),
-            Family::Diffusion(diffusion) => {
-                Box::new(DiffusionLearner::new(config, diffusion, planes.count(), device, precision))
-            }
-        };
+        let learner = learner(job.config, planes, job.device, job.precision);
         Self { learner, images_seen: 0, means: Means::default() }
     }
 
@@ -234,29 +228,24 @@ struct Batches<'a> {
     job: &'a GeneratorJob<'a>,
     planes: &'a Planes,
     order: BatchOrder,
-    images: Vec<u8>,
-    labels: Vec<u8>,
 }
 
 impl<'a> Batches<'a> {
     fn new(job: &'a GeneratorJob<'a>, planes: &'a Planes, indices: Vec<u32>) -> Self {
-        let (manifest, batch) = (job.store.manifest(), job.config.batch as usize);
-        Self {
-            job,
-            planes,
-            order: BatchOrder::new(job.config.seed, indices),
-            images: vec![0; batch * manifest.image_bytes()],
-            labels: vec![0; batch * manifest.label_bytes()],
-        }
+        Self { job, planes, order: BatchOrder::new(job.config.seed, indices) }
     }
 
-    /// The batch that begins at position `start`: `[batch, planes, r, r]`.
-    fn next(&mut self, start: u64) -> Result<Tensor, TrainError> {
-        let (batch, side) = (self.job.config.batch, self.job.config.resolution);
-        let indices = self.order.batch(start, batch as usize);
-        self.job.store.gather(&indices, &mut self.images, &mut self.labels)?;
-        let images = Tensor::from_slice(&self.images).view([batch, -1, side, side]);
-        let labels = Tensor::from_slice(&self.labels).view([batch, side, side]);
+    /// The `batch` images from position `start` on: `[batch, planes, r, r]`.
+    fn next(&mut self, start: u64, batch: u64) -> Result<Tensor, TrainError> {
+        let manifest = self.job.store.manifest();
+        let (count, side) = (batch as usize, self.job.config.resolution);
+        let batch = batch as i64;
+        let indices = self.order.batch(start, count);
+        let mut images = vec![0; count * manifest.image_bytes()];
+        let mut labels = vec![0; count * manifest.label_bytes()];
+        self.job.store.gather(&indices, &mut images, &mut labels)?;
+        let images = Tensor::from_slice(&images).view([batch, -1, side, side]);
+        let labels = Tensor::from_slice(&labels).view([batch, side, side]);
         let device = self.job.device;
         let mut planes = self.planes.encode(&images.to_device(device), &labels.to_device(device));
         if self.job.config.mirror {

@@ -7,10 +7,8 @@ use synthmr_core::{LabelEncoding, LabelScheme, Split};
 use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
 use synthmr_train::config;
-use synthmr_train::diffusion::DiffusionLearner;
-use synthmr_train::gan::GanLearner;
 use synthmr_train::generator::{
-    DrawOptions, Family, GeneratorConfig, GeneratorJob, Learner, PRESETS, is_finite, train,
+    DrawOptions, GeneratorConfig, GeneratorJob, PRESETS, is_finite, learner, train,
 };
 use synthmr_train::planes::Planes;
 use synthmr_train::sampling::{BLOCK, SampleOptions, Sampler};
@@ -19,7 +17,7 @@ use tch::Device;
 
 use crate::toy::{Folder, ToyWatch, cohort, remains};
 
-/// 24 steps of 4 images.
+/// 24 steps of 4 images, where nothing grows.
 const COMMON: &[&str] = &[
     "resolution=16",
     "seed=5",
@@ -45,6 +43,18 @@ const GAN: &[&str] = &[
     "augment.ramp_images=200.0",
 ];
 
+/// Three levels, of which two fade in, with three batch sizes; every penalty takes part.
+const GROWING: &[&str] = &[
+    "network.z_dim=8",
+    "network.channel_base=64",
+    "network.channel_max=8",
+    "network.mbstd_group=2",
+    "growth.batches=[8, 6]",
+    "growth.rate_shares=[0.5, 0.75]",
+    "growth.level_images=16",
+    "growth.fade_images=12",
+];
+
 /// Attention, patches, maps of position, warm-up and decay take part.
 const DIFFUSION: &[&str] = &[
     "network.channels=8",
@@ -67,6 +77,14 @@ fn configurations() -> Vec<(&'static str, GeneratorConfig)> {
     vec![
         ("stylegan2", resolved("stylegan2-tiny-64", GAN)),
         ("r3gan", resolved("r3gan-tiny-64", GAN)),
+        ("progan", resolved("progan-tiny-64", GROWING)),
+        (
+            "stylegan1",
+            resolved(
+                "stylegan1-tiny-64",
+                &[GROWING, &["network.w_dim=8", "loss.style_mixing=0.5", "loss.r1_interval=1"]].concat(),
+            ),
+        ),
         ("edm", diffusion("edm-tiny-64", &[])),
         ("diffusion", diffusion("diffusion-tiny-64", &["process.steps=50"])),
         ("flow", diffusion("flow-tiny-64", &["sampler.method=ddim"])),
@@ -129,13 +147,15 @@ fn ends_with_the_same_bits(folder: &Folder, store: &Path, name: &str, config: &G
                 break;
             }
         }
-        assert_eq!(runs, 24u64.div_ceil(steps));
+        let schedule = config.schedule();
+        let all = schedule.at(schedule.total_images() - 1).step + 1;
+        assert_eq!(runs, all.div_ceil(steps), "{name}");
         assert!(remains(&stopped) == expected, "{name} stopped every {steps} steps");
     }
 
-    // Killed between checkpoints, which come every 5 steps: what followed the last one is repeated.
+    // Killed between checkpoints, which come about every 5 steps: what followed the last one is repeated.
     let killed = folder.path(&format!("{name}-killed"));
-    for steps in [3, 8, 6, 9, 7] {
+    for steps in [3, 8, 6, 5, 3] {
         let mut watch = ToyWatch { die_after: Some(steps), ..ToyWatch::default() };
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _ = run(config, store, None, &killed, &mut watch);
@@ -182,15 +202,7 @@ fn a_ruined_state_is_noticed() {
     for (name, config) in configurations() {
         let scheme = LabelScheme::brats();
         let planes = Planes::new(2, &scheme, config.labels, Device::Cpu);
-        let learner: Box<dyn Learner> = match &config.family {
-            Family::StyleGan2(gan) => {
-                Box::new(GanLearner::new(&config, gan, &planes, Device::Cpu, Precision::F32))
-            }
-            Family::Diffusion(diffusion) => {
-                let count = planes.count();
-                Box::new(DiffusionLearner::new(&config, diffusion, count, Device::Cpu, Precision::F32))
-            }
-        };
+        let learner = learner(&config, &planes, Device::Cpu, Precision::F32);
         assert!(is_finite(learner.as_ref()), "{name}");
         let networks = learner.networks();
         let tensors = networks.iter().map(|(_, parameters)| parameters.flat().shallow_clone());
@@ -288,13 +300,12 @@ fn options_of_other_families_are_refused() {
     let folder = Folder::new();
     let store = store(&folder);
     let wrong = |name: &str| match name {
-        "stylegan2" | "r3gan" => DrawOptions { steps: Some(5), ..DrawOptions::default() },
+        "stylegan2" | "r3gan" | "stylegan1" => DrawOptions { steps: Some(5), ..DrawOptions::default() },
         _ => DrawOptions { truncation: Some(0.5), ..DrawOptions::default() },
     };
     for (name, config) in configurations() {
         let out = folder.path(name);
-        run(&GeneratorConfig { kimg: 0.004, ..config }, &store, None, &out, &mut ToyWatch::default())
-            .unwrap();
+        run(&GeneratorConfig { kimg: 0.06, ..config }, &store, None, &out, &mut ToyWatch::default()).unwrap();
         let sampler = Sampler::load(&[&out], Device::Cpu).unwrap();
         let set = folder.path(&format!("{name}.store"));
         let options = SampleOptions { first: 0, count: 1, seed: 0, draw: wrong(name) };

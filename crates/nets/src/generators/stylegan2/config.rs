@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::generators::gan::{feature_maps, resolutions};
+
 /// Sizes of the generator and the discriminator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,11 +29,11 @@ pub struct StyleGan2Config {
 impl StyleGan2Config {
     /// Feature maps at a resolution.
     pub fn channels(&self, resolution: i64) -> i64 {
-        (self.channel_base / resolution).clamp(1, self.channel_max)
+        feature_maps(self.channel_base, self.channel_max, resolution)
     }
 
     /// Resolutions from 4 to the full one.
     pub fn resolutions(&self) -> impl DoubleEndedIterator<Item = i64> {
-        (2..=self.resolution.ilog2()).map(|log| 1i64 << log)
+        resolutions(self.resolution)
     }
 }

@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::StyleGan2Config;
 use crate::engine::{Parameters, ParametersBuilder, Precision, Scope, channels_last};
+use crate::generators::gan;
 use crate::layers::{Activation, EqualisedConv, EqualisedLinear, minibatch_standard_deviation};
 
 /// Both branches of a residual block are scaled so that their sum keeps its variance.
@@ -21,8 +22,12 @@ impl Block {
         let act = Activation::LeakyRelu;
         Self {
             conv0: EqualisedConv::new(scope.sub("conv0"), inputs, inputs, 3, act),
-            conv1: EqualisedConv::halving(scope.sub("conv1"), inputs, outputs, 3, act).with_gain(BRANCH_GAIN),
-            skip: EqualisedConv::halving_skip(scope.sub("skip"), inputs, outputs).with_gain(BRANCH_GAIN),
+            conv1: EqualisedConv::new(scope.sub("conv1"), inputs, outputs, 3, act)
+                .halved()
+                .with_gain(BRANCH_GAIN),
+            skip: EqualisedConv::bare(&mut scope.sub("skip"), inputs, outputs, 1)
+                .halved()
+                .with_gain(BRANCH_GAIN),
         }
     }
 
@@ -94,10 +99,14 @@ impl Discriminator {
             parameters: builder.finish(),
         }
     }
+}
 
-    /// Logits `[n, 1]` of images; positive means real. The batch is made of `batches` equal parts whose
-    /// statistics are kept apart: 2 when real and generated images are judged in one pass.
-    pub fn forward(&self, images: &Tensor, batches: i64) -> Tensor {
+impl gan::Discriminator for Discriminator {
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn judge(&self, images: &Tensor, batches: i64) -> Tensor {
         let x = self.from_image.forward(&channels_last(&images.to_kind(self.compute)));
         let x = self.blocks.iter().fold(x, |x, block| block.forward(&x));
         // The last layers are small and decide the logits: they stay in the parameters' own precision.

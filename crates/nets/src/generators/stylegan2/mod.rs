@@ -9,17 +9,18 @@
 
 mod config;
 mod discriminator;
-mod mapping;
 mod synthesis;
 
 pub use config::StyleGan2Config;
 pub use discriminator::Discriminator;
-pub use mapping::Mapping;
-pub use synthesis::{Noise, Synthesis};
+pub use synthesis::Synthesis;
 
 use tch::{Device, Kind, Tensor};
 
+use super::gan::{self, Noise};
+use super::mapping::Mapping;
 use crate::engine::{Parameters, ParametersBuilder, Precision};
+use crate::layers::Activation;
 
 /// Mapping and synthesis networks with their parameters.
 pub struct Generator {
@@ -47,15 +48,39 @@ impl Generator {
     ) -> Self {
         let mut builder = ParametersBuilder::with_kind(seed, device, parameters);
         let synthesis = Synthesis::new(builder.root().sub("synthesis"), config, compute);
-        let mapping = Mapping::new(builder.root().sub("mapping"), config);
+        let (z_dim, w_dim, layers) = (config.z_dim, config.w_dim, config.mapping_layers);
+        let mut root = builder.root();
+        let mapping = Mapping::new(root.sub("mapping"), z_dim, w_dim, layers, Activation::LeakyRelu);
         Self { mapping, synthesis, parameters: builder.finish() }
     }
+}
 
-    /// Images `[n, planes, resolution, resolution]`, nominally in [-1, 1], from latents `z` `[n, z_dim]`.
-    /// `truncation` 1 is none; smaller values move `w` towards its mean (Karras et al. 2019, appendix B).
-    pub fn forward(&self, z: &Tensor, truncation: f64, noise: &Noise) -> Tensor {
-        let w = self.mapping.truncated(&self.mapping.forward(z), truncation);
-        let layers = self.synthesis.style_count();
-        self.synthesis.forward(&w.unsqueeze(1).expand([-1, layers, -1], false), noise)
+impl gan::Generator for Generator {
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn z_dim(&self) -> i64 {
+        self.mapping.z_dim()
+    }
+
+    fn map(&self, z: &Tensor) -> Tensor {
+        self.mapping.forward(z)
+    }
+
+    fn mean_w(&self) -> Option<&Tensor> {
+        Some(self.mapping.mean())
+    }
+
+    fn style_count(&self) -> i64 {
+        self.synthesis.style_count()
+    }
+
+    fn noise_sides(&self) -> Vec<i64> {
+        self.synthesis.noise_sides()
+    }
+
+    fn synthesise(&self, styles: &Tensor, noise: &Noise) -> Tensor {
+        self.synthesis.forward(styles, noise)
     }
 }

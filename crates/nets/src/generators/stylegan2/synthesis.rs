@@ -4,20 +4,8 @@ use tch::{Kind, Tensor};
 
 use super::StyleGan2Config;
 use crate::engine::{Init, Scope, channels_last};
+use crate::generators::gan::{Noise, noise_input};
 use crate::layers::{Activation, Fir, ModulatedConv, StyleGains, leaky_relu};
-
-/// Where the noise inputs come from.
-#[derive(Debug)]
-pub enum Noise {
-    /// The tensors saved with the network: the same for every image.
-    Constant,
-    /// The device's own generator, which the caller has seeded.
-    Random,
-    /// One tensor `[n, 1, r, r]` for each noise input, in the order of [`Synthesis::noise_shapes`].
-    Given(Vec<Tensor>),
-    /// No noise.
-    None,
-}
 
 /// A modulated 3x3 convolution, noise, bias and leaky ReLU.
 struct StyledConv {
@@ -50,18 +38,11 @@ impl StyledConv {
 
     fn forward(&self, x: &Tensor, w: &Tensor, noise: &Noise, index: usize) -> Tensor {
         // The activation's gain is applied to everything in front of it: see `Activation::apply`.
-        let gain = Activation::LeakyRelu.gain();
+        let gain = Activation::LeakyRelu.weight_gain();
         let kind = x.kind();
         let y = self.conv.forward(x, w, gain);
-        let (n, r) = (x.size()[0], self.resolution);
-        let noise = match noise {
-            Noise::None => None,
-            Noise::Constant => Some(self.noise.view([1, 1, r, r])),
-            Noise::Random => Some(Tensor::randn([n, 1, r, r], (self.noise.kind(), x.device()))),
-            Noise::Given(tensors) => Some(tensors[index].shallow_clone()),
-        };
         let offset = (&self.bias * gain).view([1, -1, 1, 1]);
-        let y = match noise {
+        let y = match noise_input(noise, index, x.size()[0], self.resolution, &self.noise) {
             Some(noise) => y + (noise * (&self.noise_strength * gain)).to_kind(kind) + offset.to_kind(kind),
             None => y + offset.to_kind(kind),
         };
@@ -133,7 +114,7 @@ impl Synthesis {
     }
 
     /// Sides of the noise inputs, in order.
-    pub fn noise_shapes(&self) -> Vec<i64> {
+    pub fn noise_sides(&self) -> Vec<i64> {
         let layers = self.blocks.iter().flat_map(|block| block.conv0.iter().chain([&block.conv1]));
         layers.map(|layer| layer.resolution).collect()
     }
