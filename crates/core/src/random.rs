@@ -46,6 +46,8 @@ pub enum Stream {
     Mirror = 19,
     /// Noise levels of a diffusion model's training step.
     NoiseLevel = 20,
+    /// Real images that a generator is compared with while it trains.
+    Inspection = 21,
 }
 
 /// The kind of generator behind all streams.

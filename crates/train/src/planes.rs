@@ -54,6 +54,11 @@ impl Planes {
         self.channels
     }
 
+    /// Device of what is encoded.
+    pub fn device(&self) -> Device {
+        self.levels.device()
+    }
+
     /// u8 `[n, c, h, w]` and class indices u8 `[n, h, w]` to f32 `[n, planes, h, w]`: x / 127.5 - 1.
     pub fn encode(&self, images: &Tensor, labels: &Tensor) -> Tensor {
         let images = images.to_kind(Kind::Float) * (1.0 / 127.5) - 1.0;

@@ -84,12 +84,15 @@ pub enum RunError {
     },
 }
 
-/// `finished.json`: all images of the run have been seen.
+/// `finished.json`: all images of the run have been seen, or a rule has stopped it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Finished {
     schema: u32,
     images_seen: u64,
+    /// Why it ended before all images were seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stopped: Option<String>,
 }
 
 /// A run that this process writes to.
@@ -160,17 +163,17 @@ impl Run {
         Ok(found.map(|(checkpoint, _)| checkpoint))
     }
 
-    /// Opens the logs and drops what they say after `images_seen`, which training is about to repeat.
+    /// Opens the logs and drops what they say after `last`, which training is about to repeat.
     ///
     /// # Errors
     /// [`RunError::File`] when a log cannot be opened.
-    pub fn begin_events(&mut self, images_seen: u64) -> Result<(), RunError> {
+    pub fn begin_events(&mut self, last: u64) -> Result<(), RunError> {
         let earlier =
-            |line: &str| serde_json::from_str::<Tick>(line).is_ok_and(|tick| tick.images_seen <= images_seen);
+            |line: &str| serde_json::from_str::<Tick>(line).is_ok_and(|tick| tick.images_seen <= last);
         let events = AppendLog::open_keeping(&self.folder.join(EVENTS_FILE), |bytes| {
             files::line_prefix(bytes, earlier)
         })?;
-        let curves = EventLog::open(&self.folder.join(TENSORBOARD_FILE), images_seen)?;
+        let curves = EventLog::open(&self.folder.join(TENSORBOARD_FILE), last)?;
         self.logs = Some(Logs { events, curves });
         Ok(())
     }
@@ -217,12 +220,14 @@ impl Run {
         Ok(files::write(&self.folder.join(SAMPLES).join(format!("{images_seen:09}.png")), png)?)
     }
 
-    /// Marks the run as complete; its last checkpoint must be saved before.
+    /// Marks the run as complete, with the reason when a rule has `stopped` it; its last checkpoint must be saved
+    /// before.
     ///
     /// # Errors
     /// [`RunError::File`] when the mark cannot be written.
-    pub fn finish(&self, images_seen: u64) -> Result<(), RunError> {
-        Ok(files::write_json(&self.folder.join(FINISHED_FILE), &Finished { schema: SCHEMA, images_seen })?)
+    pub fn finish(&self, images_seen: u64, stopped: Option<String>) -> Result<(), RunError> {
+        let mark = Finished { schema: SCHEMA, images_seen, stopped };
+        Ok(files::write_json(&self.folder.join(FINISHED_FILE), &mark)?)
     }
 
     /// True when the run is complete and training it again would do nothing.

@@ -14,7 +14,7 @@ use synthmr_data::store::{StoreLayout, StoreWriter};
 use synthmr_nets::engine::Precision;
 use tch::Device;
 
-use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, bytes, image_source};
+use crate::generator::{AVERAGE, BEST, DrawOptions, GeneratorConfig, ImageSource, bytes, image_source};
 use crate::label_counts::LabelCounts;
 use crate::planes::Planes;
 use crate::run::TrainedRun;
@@ -36,6 +36,16 @@ pub struct SampleOptions {
     pub draw: DrawOptions,
 }
 
+/// Which weights of a run images are drawn with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Snapshot {
+    /// The newest checkpoint's.
+    #[default]
+    Last,
+    /// Those with the lowest energy distance at an inspection.
+    Best,
+}
+
 /// One generator that images are drawn from.
 struct Member {
     source: Box<dyn ImageSource>,
@@ -52,15 +62,19 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Opens the averaged generators of the runs in `folders`, at least one, each at its newest intact checkpoint.
+    /// Opens the averaged generators of the runs in `folders`, at least one, each in its newest intact checkpoint.
     ///
     /// # Errors
     /// [`TrainError`] when a folder is not a generator's run, was never trained, or is damaged, or when the runs'
     /// images differ in size, channels, classes or in how they carry the annotation.
-    pub fn load(folders: &[impl AsRef<Path>], device: Device) -> Result<Self, TrainError> {
+    pub fn load(
+        folders: &[impl AsRef<Path>],
+        snapshot: Snapshot,
+        device: Device,
+    ) -> Result<Self, TrainError> {
         let mut members: Vec<Member> = Vec::with_capacity(folders.len());
         for folder in folders {
-            let member = Member::load(folder.as_ref(), device)?;
+            let member = Member::load(folder.as_ref(), snapshot, device)?;
             if let Some(first) = members.first() {
                 first.check_same_form(&member)?;
             }
@@ -157,7 +171,7 @@ impl Sampler {
 }
 
 impl Member {
-    fn load(folder: &Path, device: Device) -> Result<Self, TrainError> {
+    fn load(folder: &Path, snapshot: Snapshot, device: Device) -> Result<Self, TrainError> {
         let mut run = TrainedRun::open(folder)?;
         let mismatch = |what: &str, expected: &str, found: String| TrainError::Mismatch {
             what: format!("{}: {what}", folder.display()),
@@ -182,7 +196,18 @@ impl Member {
             .parse()
             .map_err(|found: String| mismatch("precision", "f32 or bf16", found))?;
         let planes = Planes::new(run.record.channels.len(), &run.record.labels, config.labels, device);
-        let weights = run.checkpoint.take(AVERAGE);
+        let weights = match snapshot {
+            Snapshot::Last => run.checkpoint.take(AVERAGE),
+            Snapshot::Best => run.checkpoint.take(BEST),
+        };
+        if weights.is_empty() {
+            return Err(TrainError::Mismatch {
+                what: format!("{}: best snapshot", folder.display()),
+                expected: "one that an inspection has chosen".into(),
+                found: "none".into(),
+                hint: "draw from the last one; training keeps the best with inspection.images above 0".into(),
+            });
+        }
         let source = image_source(&config, &planes, device, precision);
         let loaded = source.parameters().load(&weights);
         loaded.map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
@@ -203,6 +228,7 @@ impl Member {
                 digest: run.digest,
                 images: 0,
                 sampler: None,
+                snapshot: (snapshot == Snapshot::Best).then(|| "best".to_owned()),
                 trained_on: record.inputs,
                 training_labels: record.training_labels,
             },

@@ -6,7 +6,7 @@ use synthmr_core::records::{LabelQuality, SamplingRecord};
 use synthmr_train::Outcome;
 use synthmr_train::diffusion::Method;
 use synthmr_train::generator::DrawOptions;
-use synthmr_train::sampling::{SampleOptions, Sampler};
+use synthmr_train::sampling::{SampleOptions, Sampler, Snapshot};
 
 use crate::arguments::Common;
 use crate::console;
@@ -43,6 +43,9 @@ pub(crate) struct Sample {
     /// Rule for a step of a diffusion model, instead of its configuration's: heun, ddim or ancestral.
     #[arg(long, value_name = "RULE")]
     method: Option<Method>,
+    /// Draw with the weights that were best at an inspection (lowest energy distance), not with the last ones.
+    #[arg(long)]
+    best: bool,
     /// Number of the first image.
     #[arg(long, value_name = "I", default_value_t = 0)]
     first: u64,
@@ -62,7 +65,8 @@ impl Sample {
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
         self.check_range()?;
         let engine = self.engine.set_up(common)?;
-        let sampler = Sampler::load(&self.runs, engine.device)?;
+        let snapshot = if self.best { Snapshot::Best } else { Snapshot::Last };
+        let sampler = Sampler::load(&self.runs, snapshot, engine.device)?;
         sampler.notes().for_each(|note| console::note(&format!("note: {note}")));
         let options = SampleOptions {
             count: self.count,

@@ -156,6 +156,9 @@ pub struct GeneratorRecord {
     /// How a diffusion model's noise became images, such as `heun, 18 steps`; absent for GANs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampler: Option<String>,
+    /// `best` for the weights at the best inspection; absent for the checkpoint's newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
     /// The stores that it was trained on.
     pub trained_on: Vec<InputRecord>,
     /// What the annotations of the images that it was trained on look like.

@@ -49,6 +49,7 @@ fn generator(name: &str, images: usize) -> GeneratorRecord {
         digest: digest(name),
         images,
         sampler: Some("heun, 18 steps".into()),
+        snapshot: None,
         trained_on: vec![input("brats.store", "train", 500)],
         training_labels: Some(LabelQuality {
             unclean_share: 0.0,

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use synthmr_core::{LabelEncoding, limits};
 
-use super::Schedule;
+use super::{InspectionConfig, Schedule};
 use crate::TrainError;
 use crate::config::{Preset, preset, require};
 use crate::diffusion::DiffusionConfig;
@@ -66,6 +66,8 @@ pub struct GeneratorConfig {
     pub ema_half_life_images: f64,
     /// The half-life is at most this share of the images seen so far, so that early averages forget the start.
     pub ema_rampup: f64,
+    /// What is looked at at every checkpoint.
+    pub inspection: InspectionConfig,
     /// What the family of networks adds; the key `architecture` names it.
     #[serde(flatten)]
     pub family: Family,
@@ -142,6 +144,7 @@ impl GeneratorConfig {
         let half_life = self.ema_half_life_images;
         require(half_life >= 0.0 && half_life.is_finite(), "ema_half_life_images", "0 or more", half_life)?;
         require(self.ema_rampup > 0.0, "ema_rampup", "more than 0", self.ema_rampup)?;
+        self.inspection.validate()?;
         match &self.family {
             Family::ProGan(gan) => gan.validate(self),
             Family::StyleGan1(gan) => gan.validate(self),

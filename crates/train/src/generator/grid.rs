@@ -1,35 +1,95 @@
-//! The picture of what a generator makes: the same images' numbers at every tick.
+//! What a generator makes while it trains: the same images' numbers at every checkpoint, as a picture and to inspect.
 
 use synthmr_data::sheet::{self, SheetImage};
 use synthmr_data::store::StoreLayout;
 use tch::{Device, Tensor};
 
-use super::learner::{DrawOptions, ImageSource};
+use super::inspection::{Health, Inspector};
+use super::learner::DrawOptions;
+use super::state::Training;
+use super::trainer::GeneratorJob;
+use crate::TrainError;
 use crate::diffusion::Method;
 use crate::planes::Planes;
 
-/// Images of a sample grid.
+/// Images of a sample grid; drawn at once.
 const GRID_IMAGES: u64 = 8;
 
 /// A diffusion model whose sampler takes more steps than this draws its grids with this many instead, the quickest way.
 const GRID_STEPS: u64 = 50;
 
-/// A PNG of images with fixed numbers: a row an image, a column a contrast, the annotation last. None when `stop`
-/// says so meanwhile.
-pub(super) fn sample_grid(
-    source: &dyn ImageSource,
+/// Draws, shows and inspects.
+pub(super) struct Gallery<'a> {
+    planes: &'a Planes,
+    layout: StoreLayout,
     seed: u64,
-    planes: &Planes,
-    layout: &StoreLayout,
-    stop: &dyn Fn() -> bool,
-) -> Option<Vec<u8>> {
-    let quick = DrawOptions { method: Some(Method::Ddim), steps: Some(GRID_STEPS), truncation: None };
-    let options = if source.steps() > GRID_STEPS { quick } else { DrawOptions::default() };
-    let decoded = planes.decode(&source.draw(seed, 0..GRID_IMAGES, &options, stop)?);
-    let images: Vec<SheetImage> = (0..GRID_IMAGES as i64)
-        .map(|i| SheetImage { image: bytes(&decoded.images.get(i)), label: bytes(&decoded.labels.get(i)) })
-        .collect();
-    Some(sheet::render("generated during training", false, layout, &images).png)
+    images: u64,
+    inspector: Option<Inspector>,
+}
+
+impl<'a> Gallery<'a> {
+    /// A gallery for the training on the slices `indices`.
+    pub(super) fn new(
+        job: &GeneratorJob<'_>,
+        indices: &[u32],
+        planes: &'a Planes,
+    ) -> Result<Self, TrainError> {
+        let manifest = job.store.manifest();
+        let layout = StoreLayout {
+            channels: manifest.channels.clone(),
+            height: manifest.height,
+            width: manifest.width,
+            labels: manifest.labels.clone(),
+        };
+        let (seed, images) = (job.config.seed, job.config.inspection.images);
+        let inspector =
+            if images == 0 { None } else { Some(Inspector::new(job.store, indices, planes, seed)?) };
+        Ok(Self { planes, layout, seed, images: images.max(GRID_IMAGES), inspector })
+    }
+
+    /// The images with the numbers from 0 on, from the averaged generator: planes `[count, planes, r, r]` in [-1, 1].
+    /// None when `stop` says so meanwhile.
+    ///
+    /// # Errors
+    /// [`TrainError::NotFinite`] when one of them is not.
+    pub(super) fn draw(
+        &self,
+        training: &Training,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Tensor>, TrainError> {
+        let source = training.learner.average();
+        let quick = DrawOptions { method: Some(Method::Ddim), steps: Some(GRID_STEPS), truncation: None };
+        let options = if source.steps() > GRID_STEPS { quick } else { DrawOptions::default() };
+        let draw = |block: u64| {
+            let numbers = block * GRID_IMAGES..(block + 1) * GRID_IMAGES;
+            if stop() { None } else { source.draw(self.seed, numbers, &options, stop) }
+        };
+        let blocks: Option<Vec<Tensor>> = (0..self.images.div_ceil(GRID_IMAGES)).map(draw).collect();
+        let Some(blocks) = blocks else { return Ok(None) };
+        let drawn = Tensor::cat(&blocks, 0).narrow(0, 0, self.images as i64);
+        if drawn.isfinite().all().int64_value(&[]) == 0 {
+            let what = "an image drawn for inspection".into();
+            return Err(TrainError::NotFinite { what, images_seen: training.images_seen });
+        }
+        Ok(Some(drawn))
+    }
+
+    /// What an inspection of drawn images finds; none when the configuration wants none.
+    pub(super) fn health(&self, drawn: &Tensor) -> Option<Health> {
+        self.inspector.as_ref().map(|inspector| inspector.inspect(drawn))
+    }
+
+    /// A PNG of the first images drawn: a row an image, a column a contrast, the annotation last.
+    pub(super) fn picture(&self, drawn: &Tensor) -> Vec<u8> {
+        let decoded = self.planes.decode(&drawn.narrow(0, 0, GRID_IMAGES as i64));
+        let images: Vec<SheetImage> = (0..GRID_IMAGES as i64)
+            .map(|i| SheetImage {
+                image: bytes(&decoded.images.get(i)),
+                label: bytes(&decoded.labels.get(i)),
+            })
+            .collect();
+        sheet::render("generated during training", false, &self.layout, &images).png
+    }
 }
 
 /// The values of a u8 tensor, on the host.

@@ -16,6 +16,9 @@ use crate::diffusion::Method;
 /// Prefix of the averaged generator's weights in a checkpoint, the ones that images are drawn with.
 pub(crate) const AVERAGE: &str = "average.";
 
+/// Prefix of the averaged generator's weights at the best inspection so far.
+pub(crate) const BEST: &str = "best.";
+
 /// Values that one step measured, by their names in the log; tensors, because reading one waits for a GPU.
 pub type Measured = Vec<(&'static str, Tensor)>;
 

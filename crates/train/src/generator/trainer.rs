@@ -1,22 +1,19 @@
 //! The loop around the steps: data, logs, checkpoints, pictures, stopping and resuming.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use synthmr_core::Split;
 use synthmr_core::random::{self, Draw, Stream};
-use synthmr_core::records::{EngineRecord, InputRecord, ModelKind, RunRecord, SCHEMA, Tick, Tool};
-use synthmr_data::store::{SliceStore, StoreLayout};
+use synthmr_core::records::{EngineRecord, InputRecord, ModelKind, RunRecord, SCHEMA, Tool};
+use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
 use tch::{Device, Tensor};
 
-use super::grid::sample_grid;
-use super::learner::{is_finite, restore_tensors, saved_tensors};
-use super::means::{Means, check_finite};
-use super::{GeneratorConfig, Learner, Measured, learner};
+use super::GeneratorConfig;
+use super::grid::Gallery;
+use super::means::check_finite;
+use super::state::Training;
 use crate::batches::BatchOrder;
-use crate::checkpoint::Checkpoint;
 use crate::label_counts::LabelCounts;
 use crate::planes::Planes;
 use crate::run::Run;
@@ -40,7 +37,8 @@ pub struct GeneratorJob<'a> {
     pub engine: EngineRecord,
 }
 
-/// Trains in `folder` until all images have been shown or the watch asks to stop; run again, it resumes.
+/// Trains in `folder` until all images have been shown, a rule of the inspections stops it, or the watch asks to stop;
+/// run again, it resumes.
 ///
 /// # Errors
 /// [`TrainError`]: a configuration that does not fit the store, a folder in use or of another run, a
@@ -64,21 +62,26 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         training.restore(checkpoint, folder)?;
         watch.note(&format!("resuming after {} of {total} images", training.images_seen));
     }
-    run.begin_events(training.images_seen)?;
-    let mut saved_at = training.images_seen;
-
+    run.begin_events(training.last_tick())?;
+    let gallery = Gallery::new(job, &indices, &planes)?;
     let mut batches = Batches::new(job, &planes, indices);
-    let layout = StoreLayout {
-        channels: manifest.channels.clone(),
-        height: manifest.height,
-        width: manifest.width,
-        labels: manifest.labels.clone(),
-    };
-    let grid = |training: &Training, stop: &dyn Fn() -> bool| {
-        sample_grid(training.learner.average(), config.seed, &planes, &layout, stop)
-    };
-    let mut tick_start = (watch.seconds(), training.images_seen);
-    while training.images_seen < total {
+    let mut saved_at = training.images_seen;
+    let mut clock = (watch.seconds(), training.images_seen);
+    loop {
+        if training.inspection_due {
+            // The checkpoint is saved: drawing can take minutes, and is not worth losing steps for.
+            let mut tick = training.tick(&mut clock, watch.seconds())?;
+            let Some(drawn) = gallery.draw(&training, &|| watch.should_stop())? else {
+                return Ok(Outcome::Interrupted);
+            };
+            training.inspect(&gallery, &drawn, &mut tick);
+            run.tick(&tick, watch)?;
+            run.save_samples(training.images_seen, &gallery.picture(&drawn))?;
+            clock.0 = watch.seconds();
+        }
+        if training.images_seen >= total || training.stopped().is_some() {
+            break;
+        }
         if watch.should_stop() {
             if training.images_seen > saved_at {
                 training.save(&run)?;
@@ -96,80 +99,21 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         watch.progress(training.images_seen, total);
 
         let crossed = |interval: u64| before / interval != training.images_seen / interval;
-        let done = training.images_seen >= total;
-        if crossed(config.tick_images) || done {
-            let now = watch.seconds();
-            let mut values = training.means.take(training.images_seen)?;
-            values.extend(training.learner.gauges().into_iter().map(|(name, value)| (name.into(), value)));
-            let rate = (training.images_seen - tick_start.1) as f64 / (now - tick_start.0).max(1e-9);
-            values.insert("images_per_second".into(), rate);
-            run.tick(&Tick { images_seen: training.images_seen, values }, watch)?;
-            tick_start = (now, training.images_seen);
-        }
-        if crossed(config.checkpoint_images) || done {
-            // The checkpoint first: a picture can take minutes, and is not worth losing steps for.
+        if crossed(config.checkpoint_images) || training.images_seen >= total {
+            training.inspection_due = true;
             training.save(&run)?;
             saved_at = training.images_seen;
-            if let Some(picture) = grid(&training, &|| watch.should_stop()) {
-                run.save_samples(training.images_seen, &picture)?;
-            }
+        } else if crossed(config.tick_images) {
+            let tick = training.tick(&mut clock, watch.seconds())?;
+            run.tick(&tick, watch)?;
         }
     }
-    run.finish(training.images_seen)?;
+    if let Some(reason) = training.stopped() {
+        watch.note(&format!("stopped after {} images: {reason}", training.images_seen));
+    }
+    training.save(&run)?;
+    run.finish(training.images_seen, training.stopped().map(str::to_owned))?;
     Ok(Outcome::Finished)
-}
-
-/// Everything that changes while a generator trains.
-struct Training {
-    learner: Box<dyn Learner>,
-    images_seen: u64,
-    /// What the steps measured since the last tick.
-    means: Means,
-}
-
-/// The part of a checkpoint that is not tensors.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Counters {
-    learner: serde_json::Value,
-    means: BTreeMap<String, (f64, u64)>,
-}
-
-impl Training {
-    fn new(job: &GeneratorJob<'_>, planes: &Planes) -> Self {
-        let learner = learner(job.config, planes, job.device, job.precision);
-        Self { learner, images_seen: 0, means: Means::default() }
-    }
-
-    fn step(&mut self, reals: &Tensor, batch: u64) -> Measured {
-        let measured = self.learner.step(reals, self.images_seen);
-        self.images_seen += batch;
-        self.means.add(&measured);
-        measured
-    }
-
-    fn restore(&mut self, mut checkpoint: Checkpoint, folder: &Path) -> Result<(), TrainError> {
-        restore_tensors(self.learner.as_ref(), &mut checkpoint, folder)?;
-        let missing = |_| TrainError::State { path: folder.to_owned(), part: "counters".to_owned() };
-        let counters: Counters = serde_json::from_value(checkpoint.state).map_err(missing)?;
-        self.learner.set_counters(counters.learner).map_err(missing)?;
-        self.means = Means::restored(counters.means);
-        self.images_seen = checkpoint.images_seen;
-        Ok(())
-    }
-
-    /// Saves a checkpoint, unless the last steps have ruined the state: the one before stays the newest then.
-    fn save(&self, run: &Run) -> Result<(), TrainError> {
-        if !is_finite(self.learner.as_ref()) {
-            return Err(TrainError::NotFinite { what: "a weight".into(), images_seen: self.images_seen });
-        }
-        let counters = Counters { learner: self.learner.counters(), means: self.means.saved() };
-        #[expect(clippy::expect_used, reason = "a struct of numbers has a JSON form")]
-        let state = serde_json::to_value(counters).expect("counters serialise");
-        let tensors = saved_tensors(self.learner.as_ref());
-        run.save_checkpoint(&Checkpoint { images_seen: self.images_seen, state, tensors })?;
-        Ok(())
-    }
 }
 
 impl GeneratorJob<'_> {
@@ -237,23 +181,26 @@ impl<'a> Batches<'a> {
 
     /// The `batch` images from position `start` on: `[batch, planes, r, r]`.
     fn next(&mut self, start: u64, batch: u64) -> Result<Tensor, TrainError> {
-        let manifest = self.job.store.manifest();
-        let (count, side) = (batch as usize, self.job.config.resolution);
-        let batch = batch as i64;
-        let indices = self.order.batch(start, count);
-        let mut images = vec![0; count * manifest.image_bytes()];
-        let mut labels = vec![0; count * manifest.label_bytes()];
-        self.job.store.gather(&indices, &mut images, &mut labels)?;
-        let images = Tensor::from_slice(&images).view([batch, -1, side, side]);
-        let labels = Tensor::from_slice(&labels).view([batch, side, side]);
-        let device = self.job.device;
-        let mut planes = self.planes.encode(&images.to_device(device), &labels.to_device(device));
+        let indices = self.order.batch(start, batch as usize);
+        let mut planes = encoded(self.job.store, self.planes, &indices)?;
         if self.job.config.mirror {
             let mut rng = random::rng(self.job.config.seed, Stream::Mirror, start);
             let flips: Vec<bool> = (0..batch).map(|_| rng.chance(0.5)).collect();
-            let flips = Tensor::from_slice(&flips).view([batch, 1, 1, 1]).to_device(device);
+            let flips = Tensor::from_slice(&flips).view([-1, 1, 1, 1]).to_device(planes.device());
             planes = planes.flip([3]).where_self(&flips, &planes);
         }
         Ok(planes)
     }
+}
+
+/// Slices of a store as planes on the device: `[n, planes, r, r]` in [-1, 1].
+pub(super) fn encoded(store: &SliceStore, planes: &Planes, indices: &[u32]) -> Result<Tensor, TrainError> {
+    let manifest = store.manifest();
+    let mut images = vec![0; indices.len() * manifest.image_bytes()];
+    let mut labels = vec![0; indices.len() * manifest.label_bytes()];
+    store.gather(indices, &mut images, &mut labels)?;
+    let (n, height, width) = (indices.len() as i64, manifest.height as i64, manifest.width as i64);
+    let images = Tensor::from_slice(&images).view([n, -1, height, width]).to_device(planes.device());
+    let labels = Tensor::from_slice(&labels).view([n, height, width]).to_device(planes.device());
+    Ok(planes.encode(&images, &labels))
 }

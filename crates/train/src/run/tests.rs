@@ -85,7 +85,7 @@ fn a_run_keeps_two_checkpoints_and_continues_from_the_newest() {
         Run::start(&folder, &record(), &mut listener),
         Err(RunError::File(FileError::InUse { .. }))
     ));
-    run.finish(2_000_000_000).unwrap();
+    run.finish(2_000_000_000, None).unwrap();
     drop(run);
 
     fs::write(folder.join(CHECKPOINTS).join(".tmp-killed"), "half").unwrap();

@@ -103,7 +103,7 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
             saved_at = trainer.images_seen;
         }
     }
-    run.finish(trainer.images_seen)?;
+    run.finish(trainer.images_seen, None)?;
     Ok(Outcome::Finished)
 }
 
