@@ -48,6 +48,8 @@ pub enum Stream {
     NoiseLevel = 20,
     /// Real images that a generator is compared with while it trains.
     Inspection = 21,
+    /// Movements of generated pictures when a generator's equivariance is measured.
+    Equivariance = 22,
 }
 
 /// The kind of generator behind all streams.

@@ -7,5 +7,6 @@ mod mapping;
 pub mod progan;
 pub mod stylegan1;
 pub mod stylegan2;
+pub mod stylegan3;
 
 pub use mapping::Mapping;

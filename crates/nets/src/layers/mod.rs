@@ -3,6 +3,7 @@
 mod activation;
 mod conv;
 mod equalised;
+mod filtered_lrelu;
 mod fir;
 mod gaussian_blur;
 mod group_norm;
@@ -14,6 +15,7 @@ mod pixel_norm;
 pub use activation::leaky_relu;
 pub use conv::Conv2d;
 pub use equalised::{Activation, EqualisedConv, EqualisedLinear};
+pub use filtered_lrelu::{DownFilter, FilteredLrelu, FilteredLreluPlan};
 pub use fir::{Blur, Fir};
 pub use gaussian_blur::gaussian_blur;
 pub use group_norm::GroupNorm;

@@ -6,4 +6,5 @@ mod diffusion_unet;
 mod golden;
 mod growing;
 mod stylegan2;
+mod stylegan3;
 mod unet;

@@ -189,9 +189,12 @@ impl<N: Networks> GanConfig<N> {
     /// # Errors
     /// [`TrainError::Config`] with the key, the accepted values and the value found.
     pub fn validate(&self, common: &GeneratorConfig) -> Result<(), TrainError> {
-        for (key, value, largest) in self.network.sizes() {
-            require((1..=largest).contains(&value), key, &format!("1 to {largest}"), value)?;
+        for (key, value, range) in self.network.sizes() {
+            require(range.contains(&value), key, &format!("{} to {}", range.start(), range.end()), value)?;
         }
+        let least = self.network.least_resolution();
+        let large_enough = common.resolution >= least;
+        require(large_enough, "resolution", &format!("{least} or more"), common.resolution)?;
         for (key, value) in [
             ("optimiser.generator_rate", self.optimiser.generator_rate),
             ("optimiser.discriminator_rate", self.optimiser.discriminator_rate),

@@ -14,6 +14,8 @@ pub use config::{AugmentConfig, AugmentMode, GanConfig, GanRules, GanSettings, L
 pub use growth::GrowthConfig;
 pub use learner::{GanLearner, GanSource};
 pub use losses::{Game, PathLength, gradient_penalty, path_length, wgan_gp};
-pub use networks::{Networks, Place, ProGanSizes, StyleGan1Sizes, StyleGan2Sizes, StyleGanSizes};
+pub use networks::{
+    Networks, Place, ProGanSizes, Size, StyleGan1Sizes, StyleGan2Sizes, StyleGan3Sizes, StyleGanSizes,
+};
 pub use state::GanState;
 pub use steps::Steps;

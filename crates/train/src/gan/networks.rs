@@ -1,11 +1,14 @@
 //! Sizes of the networks of every kind of GAN, as they stand in a configuration.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use synthmr_nets::engine::Precision;
 use synthmr_nets::generators::gan::{Discriminator, Generator};
 use synthmr_nets::generators::progan::{self, ProGanConfig};
 use synthmr_nets::generators::stylegan1::{self, StyleGan1Config};
 use synthmr_nets::generators::stylegan2::{self, StyleGan2Config};
+use synthmr_nets::generators::stylegan3::{self, StyleGan3Config, Variant};
 use tch::Device;
 
 use crate::generator::GeneratorConfig;
@@ -32,6 +35,9 @@ impl Place {
     }
 }
 
+/// A size with its key and what is accepted.
+pub type Size = (&'static str, i64, RangeInclusive<i64>);
+
 /// The networks of a kind of GAN.
 pub trait Networks {
     /// The generator with its initial weights.
@@ -40,11 +46,16 @@ pub trait Networks {
     /// The discriminator with its initial weights.
     fn discriminator(&self, place: &Place) -> Box<dyn Discriminator>;
 
-    /// Every size with its key and the largest accepted.
-    fn sizes(&self) -> Vec<(&'static str, i64, i64)>;
+    /// Every size with its key and what is accepted.
+    fn sizes(&self) -> Vec<Size>;
 
     /// Samples a group of the minibatch standard deviation.
     fn minibatch_group(&self) -> i64;
+
+    /// The smallest images they can make.
+    fn least_resolution(&self) -> i64 {
+        8
+    }
 
     /// Whether they can grow.
     fn grows(&self) -> bool {
@@ -104,6 +115,32 @@ pub struct StyleGan1Sizes(pub StyleGanSizes);
 #[serde(transparent)]
 pub struct StyleGan2Sizes(pub StyleGanSizes);
 
+/// Sizes of StyleGAN 3; its discriminator is StyleGAN 2's, with feature maps of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StyleGan3Sizes {
+    /// What the generator follows: translations (`"t"`), or rotations too (`"r"`).
+    pub variant: Variant,
+    /// Length of the latent z.
+    pub z_dim: i64,
+    /// Length of the intermediate latent w.
+    pub w_dim: i64,
+    /// Layers from z to w.
+    pub mapping_layers: i64,
+    /// Layers from the Fourier features to the image layer.
+    pub layers: i64,
+    /// Feature maps of a layer with cut-off f are min(channel_base / 2 f, channel_max).
+    pub channel_base: i64,
+    /// Most feature maps of the generator.
+    pub channel_max: i64,
+    /// The discriminator's feature maps at resolution r are min(discriminator_base / r, discriminator_max).
+    pub discriminator_base: i64,
+    /// Most feature maps of the discriminator.
+    pub discriminator_max: i64,
+    /// Samples a group of the minibatch standard deviation.
+    pub mbstd_group: i64,
+}
+
 impl ProGanSizes {
     fn config(&self, place: &Place) -> ProGanConfig {
         ProGanConfig {
@@ -116,12 +153,12 @@ impl ProGanSizes {
         }
     }
 
-    fn sizes(&self) -> Vec<(&'static str, i64, i64)> {
+    fn sizes(&self) -> Vec<Size> {
         vec![
-            ("network.z_dim", self.z_dim, 8192),
-            ("network.channel_base", self.channel_base, 1 << 20),
-            ("network.channel_max", self.channel_max, 8192),
-            ("network.mbstd_group", self.mbstd_group, 4096),
+            ("network.z_dim", self.z_dim, 1..=8192),
+            ("network.channel_base", self.channel_base, 1..=1 << 20),
+            ("network.channel_max", self.channel_max, 1..=8192),
+            ("network.mbstd_group", self.mbstd_group, 1..=4096),
         ]
     }
 }
@@ -137,11 +174,11 @@ impl StyleGanSizes {
         }
     }
 
-    fn sizes(&self) -> Vec<(&'static str, i64, i64)> {
+    fn sizes(&self) -> Vec<Size> {
         let mut sizes = self.base().sizes();
         sizes.extend([
-            ("network.w_dim", self.w_dim, 8192),
-            ("network.mapping_layers", self.mapping_layers, 64),
+            ("network.w_dim", self.w_dim, 1..=8192),
+            ("network.mapping_layers", self.mapping_layers, 1..=64),
         ]);
         sizes
     }
@@ -171,7 +208,7 @@ impl Networks for ProGanSizes {
         Box::new(progan::Discriminator::new(&config, false, place.seed, place.device, place.precision))
     }
 
-    fn sizes(&self) -> Vec<(&'static str, i64, i64)> {
+    fn sizes(&self) -> Vec<Size> {
         self.sizes()
     }
 
@@ -201,7 +238,7 @@ impl Networks for StyleGan1Sizes {
         Box::new(progan::Discriminator::new(&config, true, place.seed, place.device, place.precision))
     }
 
-    fn sizes(&self) -> Vec<(&'static str, i64, i64)> {
+    fn sizes(&self) -> Vec<Size> {
         self.0.sizes()
     }
 
@@ -225,7 +262,7 @@ impl Networks for StyleGan2Sizes {
         Box::new(stylegan2::Discriminator::new(&config, place.seed, place.device, place.precision))
     }
 
-    fn sizes(&self) -> Vec<(&'static str, i64, i64)> {
+    fn sizes(&self) -> Vec<Size> {
         self.0.sizes()
     }
 
@@ -235,5 +272,56 @@ impl Networks for StyleGan2Sizes {
 
     fn has_path_lengths(&self) -> bool {
         true
+    }
+}
+
+impl Networks for StyleGan3Sizes {
+    fn generator(&self, place: &Place) -> Box<dyn Generator> {
+        let config = StyleGan3Config {
+            variant: self.variant,
+            resolution: place.resolution,
+            planes: place.planes,
+            z_dim: self.z_dim,
+            w_dim: self.w_dim,
+            mapping_layers: self.mapping_layers,
+            channel_base: self.channel_base,
+            channel_max: self.channel_max,
+            layers: self.layers as usize,
+        };
+        Box::new(stylegan3::Generator::new(&config, place.seed, place.device, place.precision))
+    }
+
+    fn discriminator(&self, place: &Place) -> Box<dyn Discriminator> {
+        let sizes = StyleGanSizes {
+            z_dim: self.z_dim,
+            w_dim: self.w_dim,
+            mapping_layers: self.mapping_layers,
+            channel_base: self.discriminator_base,
+            channel_max: self.discriminator_max,
+            mbstd_group: self.mbstd_group,
+        };
+        StyleGan2Sizes(sizes).discriminator(place)
+    }
+
+    fn sizes(&self) -> Vec<Size> {
+        vec![
+            ("network.z_dim", self.z_dim, 1..=8192),
+            ("network.w_dim", self.w_dim, 1..=8192),
+            ("network.mapping_layers", self.mapping_layers, 1..=64),
+            ("network.layers", self.layers, 3..=64),
+            ("network.channel_base", self.channel_base, 1..=1 << 20),
+            ("network.channel_max", self.channel_max, 1..=8192),
+            ("network.discriminator_base", self.discriminator_base, 1..=1 << 20),
+            ("network.discriminator_max", self.discriminator_max, 1..=8192),
+            ("network.mbstd_group", self.mbstd_group, 1..=4096),
+        ]
+    }
+
+    fn minibatch_group(&self) -> i64 {
+        self.mbstd_group
+    }
+
+    fn least_resolution(&self) -> i64 {
+        16
     }
 }

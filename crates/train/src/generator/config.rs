@@ -8,7 +8,7 @@ use super::{InspectionConfig, Schedule};
 use crate::TrainError;
 use crate::config::{Preset, preset, require};
 use crate::diffusion::DiffusionConfig;
-use crate::gan::{GanConfig, GanSettings, ProGanSizes, StyleGan1Sizes, StyleGan2Sizes};
+use crate::gan::{GanConfig, GanSettings, ProGanSizes, StyleGan1Sizes, StyleGan2Sizes, StyleGan3Sizes};
 
 /// The generators' presets, in the order in which they are listed.
 pub const PRESETS: &[Preset] = &[
@@ -36,6 +36,13 @@ pub const PRESETS: &[Preset] = &[
         "StyleGAN 2 at 64x64, small; minutes on two cores give blurred images, hours better ones"
     ),
     preset!("stylegan2-paper-256", "StyleGAN 2 at 256x256 as in the study: 25,000 kimg, batch 32, for GPUs"),
+    preset!("stylegan3-t-tiny-64", "StyleGAN 3-t at 64x64, small; its filters need hours on two cores"),
+    preset!(
+        "stylegan3-t-paper-256",
+        "StyleGAN 3-t at 256x256 as in the study: 25,000 kimg, batch 32, for GPUs"
+    ),
+    preset!("stylegan3-r-tiny-64", "StyleGAN 3-r at 64x64, small; its filters need hours on two cores"),
+    preset!("stylegan3-r-paper-256", "StyleGAN 3-r at 256x256 as published: 25,000 kimg, batch 32, for GPUs"),
     preset!(
         "r3gan-tiny-64",
         "R3GAN's loss on the networks of stylegan2-tiny-64; what it learns in minutes is not measured"
@@ -64,6 +71,10 @@ pub struct GeneratorConfig {
     pub mirror: bool,
     /// Half-life of the moving average of the generator's weights, in images.
     pub ema_half_life_images: f64,
+    /// Relative length of a power-function average, which takes the place of the half-life; 0 for none. It is the
+    /// standard deviation of the profile as a share of the training so far (sigma_rel of Karras et al. 2024,
+    /// arXiv 2312.02696, section 3); 0.05 to 0.10 suits diffusion models.
+    pub ema_length: f64,
     /// The half-life is at most this share of the images seen so far, so that early averages forget the start.
     pub ema_rampup: f64,
     /// What is looked at at every checkpoint.
@@ -83,6 +94,8 @@ pub enum Family {
     StyleGan1(GanConfig<StyleGan1Sizes>),
     /// Karras et al. 2020.
     StyleGan2(GanConfig<StyleGan2Sizes>),
+    /// Karras et al. 2021.
+    StyleGan3(GanConfig<StyleGan3Sizes>),
     /// A network that takes noise away, with any of several processes.
     Diffusion(DiffusionConfig),
 }
@@ -103,6 +116,7 @@ impl Family {
             Family::ProGan(gan) => FamilyKind::Gan(gan),
             Family::StyleGan1(gan) => FamilyKind::Gan(gan),
             Family::StyleGan2(gan) => FamilyKind::Gan(gan),
+            Family::StyleGan3(gan) => FamilyKind::Gan(gan),
             Family::Diffusion(diffusion) => FamilyKind::Diffusion(diffusion),
         }
     }
@@ -117,9 +131,14 @@ impl GeneratorConfig {
         }
     }
 
-    /// Share of the averaged weights that survives a batch which ends after `images_seen` images: a half-life
-    /// in images, shorter at the start.
+    /// Share of the averaged weights that survives a batch which ends after `images_seen` images: by a half-life
+    /// in images, shorter at the start, or by a power of the images seen.
     pub(crate) fn ema_decay(&self, images_seen: u64, batch: u64) -> f64 {
+        if self.ema_length > 0.0 {
+            // Equation 1 of Karras et al. 2024.
+            let kept = 1.0 - batch as f64 / images_seen as f64;
+            return kept.powf(power_of_length(self.ema_length) + 1.0);
+        }
         let half_life = self.ema_half_life_images.min(images_seen as f64 * self.ema_rampup);
         if half_life > 0.0 { 0.5f64.powf(batch as f64 / half_life) } else { 0.0 }
     }
@@ -144,12 +163,65 @@ impl GeneratorConfig {
         let half_life = self.ema_half_life_images;
         require(half_life >= 0.0 && half_life.is_finite(), "ema_half_life_images", "0 or more", half_life)?;
         require(self.ema_rampup > 0.0, "ema_rampup", "more than 0", self.ema_rampup)?;
+        let length = self.ema_length;
+        let fits = length == 0.0 || (0.005..=0.28).contains(&length);
+        require(fits, "ema_length", "0, or 0.005 to 0.28", length)?;
         self.inspection.validate()?;
         match &self.family {
             Family::ProGan(gan) => gan.validate(self),
             Family::StyleGan1(gan) => gan.validate(self),
             Family::StyleGan2(gan) => gan.validate(self),
+            Family::StyleGan3(gan) => gan.validate(self),
             Family::Diffusion(diffusion) => diffusion.validate(self),
         }
+    }
+}
+
+/// The power gamma whose profile t^gamma has this relative length (Karras et al. 2024, appendix C.2):
+/// `length^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3))`, which falls with gamma.
+fn power_of_length(length: f64) -> f64 {
+    let length_of = |gamma: f64| ((gamma + 1.0) / ((gamma + 2.0).powi(2) * (gamma + 3.0))).sqrt();
+    let (mut low, mut high) = (0.0, 1.0);
+    while length_of(high) > length {
+        high *= 2.0;
+    }
+    for _ in 0..80 {
+        let middle = (low + high) / 2.0;
+        if length_of(middle) > length { low = middle } else { high = middle }
+    }
+    (low + high) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    /// The powers that Karras et al. 2024 give for their two tracked averages (section 3.1).
+    #[test]
+    fn powers_are_the_published_ones() {
+        assert!((power_of_length(0.05) - 16.97).abs() < 0.01);
+        assert!((power_of_length(0.10) - 6.94).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_power_average_has_the_length_it_is_named_by() {
+        let sets = ["ema_length=0.1".to_owned()];
+        let config: GeneratorConfig = config::resolve(PRESETS, Some("edm-tiny-64"), None, &sets).unwrap();
+        let (steps, batch) = (4000u64, 8);
+        // The weight that the average gives to the parameters after each step.
+        let mut weights: Vec<f64> = Vec::new();
+        for step in 1..=steps {
+            let decay = config.ema_decay(step * batch, batch);
+            weights.iter_mut().for_each(|weight| *weight *= decay);
+            weights.push(1.0 - decay);
+        }
+        let time = |step: usize| (step + 1) as f64 / steps as f64;
+        let moment = |power: i32| {
+            weights.iter().enumerate().map(|(i, weight)| weight * time(i).powi(power)).sum::<f64>()
+        };
+        assert!((moment(0) - 1.0).abs() < 1e-9);
+        let deviation = (moment(2) - moment(1).powi(2)).sqrt();
+        assert!((deviation - 0.1).abs() < 1e-3, "{deviation}");
     }
 }

@@ -44,6 +44,20 @@ const GAN: &[&str] = &[
     "augment.ramp_images=200.0",
 ];
 
+/// Filters in front of the discriminator take part.
+const WITHOUT_ALIASES: &[&str] = &[
+    "network.z_dim=8",
+    "network.w_dim=8",
+    "network.layers=4",
+    "network.channel_base=64",
+    "network.channel_max=8",
+    "network.discriminator_base=64",
+    "network.discriminator_max=8",
+    "loss.blur_sigma=1.0",
+    "loss.blur_images=60",
+    "augment.strength=0.3",
+];
+
 /// Three levels, of which two fade in, with three batch sizes; every penalty takes part.
 const GROWING: &[&str] = &[
     "network.z_dim=8",
@@ -78,6 +92,8 @@ fn configurations() -> Vec<(&'static str, GeneratorConfig)> {
     vec![
         ("stylegan2", resolved("stylegan2-tiny-64", GAN)),
         ("r3gan", resolved("r3gan-tiny-64", GAN)),
+        ("stylegan3-t", resolved("stylegan3-t-tiny-64", WITHOUT_ALIASES)),
+        ("stylegan3-r", resolved("stylegan3-r-tiny-64", WITHOUT_ALIASES)),
         ("progan", resolved("progan-tiny-64", GROWING)),
         (
             "stylegan1",
@@ -210,7 +226,11 @@ fn a_rule_stops_a_training_and_the_best_snapshot_can_be_drawn_from() {
     config.inspection.patience = 2;
     let mut watch = ToyWatch::default();
     assert_eq!(run(&config, &store, None, &out, &mut watch).unwrap(), Outcome::Finished);
-    assert!(watch.notes.iter().any(|note| note.contains("after 40 images: the discriminator has won")), "{:?}", watch.notes);
+    assert!(
+        watch.notes.iter().any(|note| note.contains("after 40 images: the discriminator has won")),
+        "{:?}",
+        watch.notes
+    );
     let inspected: Vec<u64> = watch
         .ticks
         .iter()
@@ -353,7 +373,9 @@ fn options_of_other_families_are_refused() {
     let folder = Folder::new();
     let store = store(&folder);
     let wrong = |name: &str| match name {
-        "stylegan2" | "r3gan" | "stylegan1" => DrawOptions { steps: Some(5), ..DrawOptions::default() },
+        "stylegan2" | "r3gan" | "stylegan1" | "stylegan3-t" | "stylegan3-r" => {
+            DrawOptions { steps: Some(5), ..DrawOptions::default() }
+        }
         _ => DrawOptions { truncation: Some(0.5), ..DrawOptions::default() },
     };
     for (name, config) in configurations() {
