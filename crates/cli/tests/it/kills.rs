@@ -75,6 +75,30 @@ fn a_diffusion_model_killed_at_random_moments_ends_with_the_same_bits() {
     check(&format!("train generator {TINY_DIFFUSION} --data ph.store --kimg 0.8"), 3);
 }
 
+/// Settings that make any other GAN small enough; those that grow add their levels.
+const TINY: &str = "--set resolution=16 --set batch=4 --set network.channel_base=64 --set network.channel_max=8 \
+    --set network.z_dim=8 --set tick_images=8 --set checkpoint_images=16 --set inspection.images=8 \
+    --precision f32 --threads 1 --data ph.store";
+
+const GROWTH: &str = "--set growth.batches=[8,4] --set growth.rate_shares=[1.0,1.0] --set growth.level_images=150 \
+    --set growth.fade_images=150";
+
+#[test]
+fn a_progressive_gan_killed_at_random_moments_ends_with_the_same_bits() {
+    check(&format!("train generator --preset progan-tiny-64 {TINY} {GROWTH} --kimg 0.9"), 4);
+}
+
+#[test]
+fn a_stylegan1_killed_at_random_moments_ends_with_the_same_bits() {
+    check(&format!("train generator --preset stylegan1-tiny-64 {TINY} {GROWTH} --kimg 0.9"), 5);
+}
+
+#[test]
+fn a_stylegan3_killed_at_random_moments_ends_with_the_same_bits() {
+    let more = "--set network.layers=3 --set network.discriminator_base=64 --set network.discriminator_max=8";
+    check(&format!("train generator --preset stylegan3-r-tiny-64 {TINY} {more} --kimg 0.4"), 6);
+}
+
 #[test]
 fn a_segmenter_killed_at_random_moments_ends_with_the_same_bits() {
     check(&format!("train segmenter {TINY_SEGMENTER} --train ph.store --kimg 1.6"), 2);

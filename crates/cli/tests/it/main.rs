@@ -44,11 +44,12 @@ fn spawn(folder: &Path, line: &str) -> Child {
 /// Settings that make a generator small enough for a test.
 const TINY_GENERATOR: &str = "--preset stylegan2-tiny-64 --set resolution=16 --set batch=4 \
     --set network.channel_base=64 --set network.channel_max=8 --set network.z_dim=8 --set network.w_dim=8 \
-    --set tick_images=8 --set checkpoint_images=16 --set loss.path_length_weight=2.0 --precision f32 --threads 1";
+    --set tick_images=8 --set checkpoint_images=16 --set inspection.images=8 --set loss.path_length_weight=2.0 \
+    --precision f32 --threads 1";
 /// Settings that make a diffusion model small enough for a test.
 const TINY_DIFFUSION: &str = "--preset edm-tiny-64 --set resolution=16 --set batch=4 \
     --set network.channels=8 --set network.norm_groups=4 --set network.attention=[4] --set sampler.steps=2 \
-    --set tick_images=8 --set checkpoint_images=16 --precision f32 --threads 1";
+    --set tick_images=8 --set checkpoint_images=16 --set inspection.images=8 --precision f32 --threads 1";
 /// Settings that make a segmenter small enough for a test.
 const TINY_SEGMENTER: &str = "--preset unet-tiny-64 --set resolution=16 --set batch=4 \
     --set network.base_filters=4 --set network.depth=3 --set tick_images=8 --set validation_images=16 \

@@ -14,8 +14,8 @@
 //!
 //! oneDNN's depthwise kernels are fast in f32 only, and in f32 as fast as matrices in bf16: on the CPU all filtering
 //! is by depthwise convolutions in f32. Elsewhere it is by matrices in the signal's kind, which tensor cores multiply
-//! (not measured). The clamp costs another 115 (1 thread): on the CPU it is left out where a bound shows that nothing
-//! reaches it.
+//! (not measured). The clamp costs another 135 (f32, 1 thread): on the CPU it is left out where a bound shows that
+//! nothing reaches it.
 
 use std::f64::consts::SQRT_2;
 

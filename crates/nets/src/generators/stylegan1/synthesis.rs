@@ -72,9 +72,16 @@ impl StyledLayer {
         };
         let x = leaky_relu(&x, 0.2);
         let style = self.affine.forward(w).unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
-        let normalised = x.group_norm(x.size()[1], None::<&Tensor>, None::<&Tensor>, EPSILON, false);
-        normalised * (&style[0] + 1.0).to_kind(kind) + style[1].to_kind(kind)
+        instance_norm(&x) * (&style[0] + 1.0).to_kind(kind) + style[1].to_kind(kind)
     }
+}
+
+/// Every map of every image with mean 0 and deviation 1; sums are in f32 for bf16. libtorch's `group_norm` with a group
+/// a map is seven times slower on channels side by side (35 against 5 ms, [8, 32, 64, 64] in bf16, one thread).
+fn instance_norm(x: &Tensor) -> Tensor {
+    let none = None::<&Tensor>;
+    const MOMENTUM: f64 = 0.0;
+    x.instance_norm(none, none, none, none, true, MOMENTUM, EPSILON, false)
 }
 
 /// One resolution.

@@ -1,11 +1,12 @@
-//! How exactly the picture follows its input: EQ-T and EQ-R (Karras et al. 2021, section 2.2 equation 3 and
-//! appendix E), as peak signal-to-noise ratios in dB between "move, then generate" and "generate, then move".
+//! How exactly the picture follows its input: EQ-T and EQ-R (Karras et al. 2021, section 2.2 and appendix E), as peak
+//! signal-to-noise ratios in dB between "move, then generate" and "generate, then move".
 //!
-//! Whole-pixel translations need no interpolation, and [`translation`] is the paper's EQ-T. Rotations and fractions
-//! of a pixel do: here both pictures pass through one radially symmetric low-pass filter of 12 x 12 pixels with its
-//! cut-off at three quarters of the highest frequency, where the paper uses the intersection of two square
-//! bands. [`fractional_translation`] and [`rotation`] therefore compare networks with one another; their values are
-//! not those of the paper's EQ-T_frac and EQ-R.
+//! Whole-pixel translations need no interpolation, and [`translation`] is the paper's EQ-T (equations 23 and 24).
+//! Rotations and fractions of a pixel do: here both pictures pass through one radially symmetric low-pass filter of
+//! 12 x 12 pixels with its cut-off at three quarters of the highest frequency. The paper reads fractions by Lanczos
+//! filters and compares rotations within the intersection of two squares of frequencies (equations 25 and 29 to 34),
+//! which limits it to about 50 and 40 dB. [`fractional_translation`] and [`rotation`] therefore compare networks with
+//! one another; their values are not the paper's.
 
 use std::f64::consts::TAU;
 

@@ -137,24 +137,39 @@ mod tests {
     use super::*;
     use crate::engine::ParametersBuilder;
 
-    fn features(placement: Placement) -> Tensor {
+    fn example() -> FourierFeatures {
         let mut builder = ParametersBuilder::with_kind(1, Device::Cpu, Kind::Double);
         let band = Band { cutoff: 2.0, half_width: 6.0, rate: 16, size: 36, channels: 8, critical: false };
-        let features = FourierFeatures::new(builder.root(), 4, &band);
-        features.place(placement);
+        FourierFeatures::new(builder.root(), 4, &band)
+    }
+
+    fn maps(features: &FourierFeatures) -> Tensor {
         tch::no_grad(|| features.forward(&Tensor::zeros([1, 4], (Kind::Double, Device::Cpu))))
+    }
+
+    fn placed(placement: Placement) -> Tensor {
+        let features = example();
+        features.place(placement);
+        maps(&features)
     }
 
     #[test]
     fn placements_move_and_turn_the_picture() {
-        let original = features(Placement::default());
+        let original = placed(Placement::default());
         // Two samples to the right and one up, at 16 samples per image side.
-        let moved = features(Placement { right: 2.0 / 16.0, down: -1.0 / 16.0, angle: 0.0 });
+        let moved = placed(Placement { right: 2.0 / 16.0, down: -1.0 / 16.0, angle: 0.0 });
         let expected = original.narrow(2, 1, 35).narrow(3, 0, 34);
         let found = moved.narrow(2, 0, 35).narrow(3, 2, 34);
         assert!((found - expected).abs().max().double_value(&[]) < 1e-6);
         // A quarter turn counter-clockwise is what rot90 does.
-        let turned = features(Placement { angle: PI / 2.0, ..Placement::default() });
+        let turned = placed(Placement { angle: PI / 2.0, ..Placement::default() });
         assert!((turned - original.rot90(1, [2i64, 3])).abs().max().double_value(&[]) < 1e-6);
+    }
+
+    #[test]
+    fn frequencies_that_the_rate_cannot_carry_vanish() {
+        let features = example();
+        let _ = tch::no_grad(|| features.transform().fill_diagonal_(100.0, false));
+        assert_eq!(maps(&features).abs().max().double_value(&[]), 0.0);
     }
 }

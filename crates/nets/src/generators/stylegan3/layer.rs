@@ -102,8 +102,8 @@ impl Layer {
         let bias = self.bias.view([1, -1, 1, 1]);
         match &self.tail {
             Tail::Filtered(activation) => {
-                // The reference also brings weights and styles to unit mean square before this, which changes nothing but
-                // the weight of the 1e-8: it is for the range of f16, and ties the images of a batch together.
+                // The reference also brings weights and styles to unit mean square before this, which changes nothing
+                // but the weight of the 1e-8: it is for the range of f16, and ties the images of a batch together.
                 let taps = [2i64, 3];
                 let energy = self.weight.square().sum_dim_intlist(taps.as_slice(), false, self.weight.kind());
                 let norm = style.square().matmul(&energy.tr()) + 1e-8;
