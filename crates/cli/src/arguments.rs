@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, demo, doctor, evaluate, import, phantom, report, sample, train};
+use crate::commands::{adopt, check, demo, doctor, evaluate, import, phantom, report, sample, train};
 
 /// Turns an annotated MR cohort into a synthetic data set that can be shared, and measures what it is worth.
 #[derive(Debug, Parser)]
@@ -39,6 +39,8 @@ pub(crate) enum Verb {
     /// Train a network; run again, an interrupted training continues.
     #[command(subcommand)]
     Train(train::Train),
+    /// Make a run of a generator whose weights were trained elsewhere, to draw from.
+    Adopt(adopt::Adopt),
     /// Draw synthetic images with their annotation from a generator.
     Sample(sample::Sample),
     /// Test a segmenter on held-out subjects.

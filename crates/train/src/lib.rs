@@ -4,6 +4,7 @@
 //! run is `images_seen`; everything else that resuming needs is in one checkpoint file. This crate prints
 //! nothing and reads no clock: what it wants to say, and the time, go through [`Watch`].
 
+pub mod adopt;
 mod batches;
 pub mod checkpoint;
 pub mod config;

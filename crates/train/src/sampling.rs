@@ -213,6 +213,13 @@ impl Member {
         loaded.map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
         let side = config.resolution as usize;
         let record = run.record;
+        if let Some(weights) = &record.adopted {
+            run.notes.push(format!(
+                "{} holds weights from elsewhere ({}); what they were trained on is not known here",
+                folder.display(),
+                weights.name
+            ));
+        }
         Ok(Self {
             source,
             planes,
@@ -230,6 +237,7 @@ impl Member {
                 sampler: None,
                 snapshot: (snapshot == Snapshot::Best).then(|| "best".to_owned()),
                 trained_on: record.inputs,
+                adopted: record.adopted,
                 training_labels: record.training_labels,
             },
             notes: run.notes,

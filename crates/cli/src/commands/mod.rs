@@ -1,5 +1,6 @@
 //! One file a verb: arguments in, calls into the libraries, results out.
 
+pub(crate) mod adopt;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -24,6 +25,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Phantom(phantom) => phantom.run(common),
         Verb::Import(import) => import.run(common),
         Verb::Train(train) => train.run(common),
+        Verb::Adopt(adopt) => adopt.run(common),
         Verb::Sample(sample) => sample.run(common),
         Verb::Evaluate(evaluate) => evaluate.run(common),
         Verb::Report(report) => report.run(),

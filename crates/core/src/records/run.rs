@@ -48,6 +48,9 @@ pub struct RunRecord {
     pub config: serde_json::Value,
     /// The stores it learns from.
     pub inputs: Vec<InputRecord>,
+    /// Weights from elsewhere that the run was made of; what they were trained on is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<InputRecord>,
     /// Names of the image channels that the network was built for, in order.
     pub channels: Vec<String>,
     /// Classes of the annotation that the network was built for.

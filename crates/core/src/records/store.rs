@@ -159,8 +159,11 @@ pub struct GeneratorRecord {
     /// `best` for the weights at the best inspection; absent for the checkpoint's newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
-    /// The stores that it was trained on.
+    /// The stores that it was trained on; none when that is not known.
     pub trained_on: Vec<InputRecord>,
+    /// Weights from elsewhere that the generator consists of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<InputRecord>,
     /// What the annotations of the images that it was trained on look like.
     pub training_labels: Option<LabelQuality>,
 }

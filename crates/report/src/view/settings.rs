@@ -67,13 +67,17 @@ fn input(name: &str, input: &InputRecord) -> Pair {
 
 /// A generator of a synthetic set, and what it was trained on.
 fn generator(generator: &GeneratorRecord) -> Vec<Pair> {
-    let GeneratorRecord { name, digest, images, sampler, snapshot, trained_on, .. } = generator;
+    let GeneratorRecord { name, digest, images, sampler, snapshot, trained_on, adopted, .. } = generator;
     let snapshot =
         snapshot.as_ref().map_or_else(String::new, |snapshot| format!(", its {snapshot} snapshot"));
     let sampler = sampler.as_ref().map_or_else(String::new, |sampler| format!(", {sampler}"));
     let images = format::counted(*images, "image");
     let mut facts =
         vec![pair("drawn from", format!("{name}, {images}{snapshot}{sampler}, digest {}", digest.short()))];
+    facts.extend(adopted.iter().map(|weights| {
+        let words = format!("{}, digest {}: not known here", weights.name, weights.digest.short());
+        pair(&format!("what {name}'s weights were trained on"), words)
+    }));
     facts.extend(trained_on.iter().map(|store| input(&format!("{name} was trained on"), store)));
     facts
 }

@@ -51,6 +51,7 @@ fn generator(name: &str, images: usize) -> GeneratorRecord {
         sampler: Some("heun, 18 steps".into()),
         snapshot: None,
         trained_on: vec![input("brats.store", "train", 500)],
+        adopted: None,
         training_labels: Some(LabelQuality {
             unclean_share: 0.0,
             empty_share: 0.25,
@@ -215,6 +216,7 @@ fn run_record(kind: ModelKind, config: serde_json::Value, source: InputRecord) -
         kind,
         config,
         inputs: vec![source],
+        adopted: None,
         channels: channels(),
         labels: LabelScheme::brats(),
         training_labels: None,

@@ -159,6 +159,7 @@ impl GeneratorJob<'_> {
                 weight: None,
                 images: indices.len(),
             }],
+            adopted: None,
             channels: manifest.channels.clone(),
             labels: manifest.labels.clone(),
             training_labels: Some(counts.quality(&manifest.labels)),

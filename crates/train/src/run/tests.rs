@@ -41,6 +41,7 @@ fn record() -> RunRecord {
         kind: ModelKind::Generator,
         config: serde_json::json!({ "batch": 8, "loss": { "r1": 0.1 } }),
         inputs: vec![input],
+        adopted: None,
         channels: vec!["T1".into()],
         labels: synthmr_core::LabelScheme::brats(),
         training_labels: None,

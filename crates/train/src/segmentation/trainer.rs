@@ -117,6 +117,7 @@ fn record(job: &SegmenterJob<'_>, mixture: &Mixture) -> RunRecord {
         kind: ModelKind::Segmenter,
         config,
         inputs: mixture.records(),
+        adopted: None,
         channels: manifest.channels.clone(),
         labels: manifest.labels.clone(),
         training_labels: None,
