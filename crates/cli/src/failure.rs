@@ -232,7 +232,7 @@ failure_from! {
         TrainError::Checkpoint(checkpoint) => checkpoint_code(checkpoint),
         TrainError::Store(store) => store_code(store),
         TrainError::File(file) => file_code(file),
-        TrainError::Selection(_) | TrainError::Config { .. } | TrainError::Mismatch { .. } => Code::Usage,
+        TrainError::Selection(_) | TrainError::Setting { .. } | TrainError::Config { .. } | TrainError::Mismatch { .. } => Code::Usage,
         TrainError::Weights { .. } | TrainError::State { .. } => Code::Input,
         TrainError::NotFinite { .. } | TrainError::Drawn { .. } => Code::Finding,
     },

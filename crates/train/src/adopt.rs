@@ -82,7 +82,7 @@ pub fn adopt(adoption: &Adoption<'_>, folder: &Path, watch: &mut dyn Watch) -> R
     let run = Run::start(folder, &record, watch)?;
     let tensors = tensors.into_iter().map(|(name, tensor)| (format!("{AVERAGE}{name}"), tensor)).collect();
     run.save_checkpoint(&Checkpoint { images_seen: 0, state: Value::Null, tensors })?;
-    run.finish(0, Some(format!("the weights were trained elsewhere: {name}")))?;
+    run.finish(0, None)?;
     Ok(())
 }
 
@@ -104,8 +104,10 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, TrainErr
             Dtype::BF16 => Kind::BFloat16,
             other => return Err(refused("tensors of floating-point numbers", format!("{name}: {other:?}"))),
         };
-        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-        Ok((name, Tensor::from_data_size(view.data(), &shape, kind).to_kind(Kind::Float)))
+        let shape: Result<Vec<i64>, _> = view.shape().iter().map(|&side| i64::try_from(side)).collect();
+        let tensor = shape.ok().and_then(|shape| Tensor::f_from_data_size(view.data(), &shape, kind).ok());
+        let tensor = tensor.ok_or_else(|| refused("tensors that fit in memory", name.clone()))?;
+        Ok((name, tensor.to_kind(Kind::Float)))
     };
     file.tensors().into_iter().map(tensor).collect()
 }

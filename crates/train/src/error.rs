@@ -57,6 +57,14 @@ pub enum TrainError {
         /// The value as given.
         found: String,
     },
+    /// A value of the configuration is no number.
+    #[error("configuration: {key}: expected {expected}")]
+    Setting {
+        /// The key, dotted.
+        key: String,
+        /// The values that are accepted.
+        expected: String,
+    },
     /// Training has diverged.
     #[error(
         "{what} is not a finite number after {images_seen} images\nhint: training diverged; the last good \

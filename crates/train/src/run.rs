@@ -234,6 +234,15 @@ impl Run {
     pub fn is_finished(&self) -> bool {
         is_finished(&self.folder)
     }
+
+    /// Why a rule ended the run before all images were seen.
+    pub fn stopped(&self) -> Option<String> {
+        stopped(&self.folder)
+    }
+}
+
+fn stopped(folder: &Path) -> Option<String> {
+    files::read_json::<Finished>(&folder.join(FINISHED_FILE)).ok()?.stopped
 }
 
 /// True when the run in `folder` has seen all its images.
@@ -250,7 +259,7 @@ pub struct TrainedRun {
     pub checkpoint: Checkpoint,
     /// Digest of that checkpoint.
     pub digest: Digest,
-    /// Damaged checkpoints that were passed over, in words.
+    /// What a person should know, in words: damaged checkpoints that were passed over, a rule that ended the training.
     pub notes: Vec<String>,
 }
 
@@ -265,6 +274,7 @@ impl TrainedRun {
         let config = Digest::of_json(&record);
         let found = newest_intact(folder, Some(&config), &mut |note| notes.push(note.to_owned()))?;
         let (checkpoint, digest) = found.ok_or_else(|| RunError::Untrained { path: folder.to_owned() })?;
+        notes.extend(stopped(folder).map(|reason| format!("{} was ended early: {reason}", folder.display())));
         Ok(Self { record, checkpoint, digest, notes })
     }
 }

@@ -211,6 +211,10 @@ impl Member {
         let source = image_source(&config, &planes, device, precision);
         let loaded = source.parameters().load(&weights);
         loaded.map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
+        if !source.is_grown() {
+            let folder = folder.display();
+            run.notes.push(format!("{folder} has not grown to its full resolution; its images are coarse"));
+        }
         let side = config.resolution as usize;
         let record = run.record;
         if let Some(weights) = &record.adopted {

@@ -27,4 +27,6 @@ pub enum Outcome {
     Finished,
     /// It was asked to stop; the same command resumes it.
     Interrupted,
+    /// A rule of the configuration ended it early; what there is is complete, and a note says why.
+    Stopped,
 }

@@ -105,7 +105,14 @@ impl Generator {
             precision,
             engine: record,
         };
-        self.settings.train(&config, |folder, watch| generator::train(&job, folder, watch))
+        // A network that grows begins with small images; the estimate is that of a training on large ones throughout.
+        let grown = config.without_growth();
+        let probe = GeneratorJob { config: &grown, engine: job.engine.clone(), ..job };
+        self.settings.train(
+            &config,
+            |folder, watch| generator::train(&probe, folder, watch),
+            |folder, watch| generator::train(&job, folder, watch),
+        )
     }
 }
 
@@ -124,7 +131,8 @@ impl Segmenter {
             precision,
             engine: record,
         };
-        self.settings.train(&config, |folder, watch| segmentation::train(&job, folder, watch))
+        let train = |folder: &Path, watch: &mut dyn Watch| segmentation::train(&job, folder, watch);
+        self.settings.train(&config, train, train)
     }
 
     /// Refuses every part but `train`, which is what a source means without a part.
@@ -162,10 +170,12 @@ impl Settings {
         Ok(resolve(presets, self.preset.as_deref(), file, &sets)?)
     }
 
-    /// Resolve, print, save, then run: the configuration was resolved, `train` saves it.
+    /// Resolve, print, save, then run: the configuration was resolved, `train` saves it. The first steps of `probe`
+    /// are what the estimate is made from.
     fn train(
         &self,
         config: &impl Serialize,
+        probe: impl FnOnce(&Path, &mut dyn Watch) -> Result<Outcome, TrainError>,
         train: impl Fn(&Path, &mut dyn Watch) -> Result<Outcome, TrainError>,
     ) -> Result<(), Failure> {
         let text = toml::to_string(config).map_err(|e| Failure::new(Code::Bug, &e))?;
@@ -174,7 +184,7 @@ impl Settings {
         let mut watch = Terminal::new("images")?;
         let begins = !self.out.join(RUN_FILE).exists();
         if begins || self.dry_run {
-            let estimate = Estimate::measure(&self.out, &watch, &train)?;
+            let estimate = Estimate::measure(&self.out, &watch, probe)?;
             show(&format!("\n{}", commented(&estimate.lines(&self.out))));
         }
         if self.dry_run {
@@ -184,6 +194,14 @@ impl Settings {
         watch.finish();
         match outcome {
             Outcome::Finished => console::result(&format!("{}: trained", self.out.display())),
+            Outcome::Stopped => {
+                let words = format!(
+                    "{}: ended early by a rule of its inspections\nhint: `synthmr sample --best` draws from its best \
+                     snapshot; a new run with other settings needs another folder",
+                    self.out.display()
+                );
+                return Err(Failure::in_words(Code::Finding, &words));
+            }
             Outcome::Interrupted => {
                 let words = format!(
                     "{}: interrupted; everything is saved\nhint: run the same command again to continue",

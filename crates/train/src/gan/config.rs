@@ -139,9 +139,11 @@ impl LossConfig {
         if self.path_length_weight > 0.0 { self.path_length_interval } else { 0 }
     }
 
-    /// Steps from one extra step of the discriminator, for its penalties, to the next; 0 when there is none.
+    /// Steps from one extra step of the discriminator, for its penalties, to the next; 0 when there is none, or when
+    /// they are part of every step.
     pub(super) fn discriminator_interval(&self) -> u64 {
-        if self.r1_gamma > 0.0 || self.r2_gamma > 0.0 { self.r1_interval } else { 0 }
+        let penalised = self.r1_gamma > 0.0 || self.r2_gamma > 0.0;
+        if penalised && self.r1_interval > 1 { self.r1_interval } else { 0 }
     }
 
     /// Deviation of the filter on what the discriminator sees, in pixels.
@@ -213,6 +215,8 @@ impl<N: Networks> GanConfig<N> {
         require((0.0..=0.8).contains(&augment.strength), "augment.strength", "0 to 0.8", augment.strength)?;
         require((-1.0..=1.0).contains(&augment.target), "augment.target", "-1 to 1", augment.target)?;
         require(augment.ramp_images > 0.0, "augment.ramp_images", "more than 0", augment.ramp_images)?;
+        let still = augment.mode != AugmentMode::None || augment.strength == 0.0;
+        require(still, "augment.strength", "0 where augment.mode is none", augment.strength)?;
         let fits = self.network.grows() || self.growth.is_none();
         require(fits, "growth", "none: these networks do not grow", "some")?;
         let mut batches = vec![common.batch as u64];

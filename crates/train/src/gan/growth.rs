@@ -9,7 +9,7 @@ use crate::config::require;
 use crate::generator::GeneratorConfig;
 
 /// When and how networks grow. The lists have an entry for each level below the full resolution, the smallest
-/// images first, so that their length says where growing begins.
+/// images first, so that their length says where growing begins; empty lists are for no growth.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrowthConfig {
@@ -36,8 +36,8 @@ impl GrowthConfig {
         // The smallest images have 4x4 pixels.
         let levels = u64::from(common.resolution.ilog2()) - 2;
         let count = self.batches.len();
-        let expected = format!("1 to {levels} numbers, one a level below the full resolution");
-        require((1..=levels).contains(&(count as u64)), "growth.batches", &expected, count)?;
+        let expected = format!("at most {levels} numbers, one a level below the full resolution");
+        require(count as u64 <= levels, "growth.batches", &expected, count)?;
         let sizes = self.batches.iter().all(|batch| (1..=4096).contains(batch));
         require(sizes, "growth.batches", "1 to 4096 each", format!("{:?}", self.batches))?;
         let shares = self.rate_shares.iter().all(|share| *share > 0.0 && *share <= 100.0);

@@ -130,6 +130,11 @@ impl ImageSource for GanSource {
         self.generator.parameters()
     }
 
+    fn is_grown(&self) -> bool {
+        let grown = self.generator.growing().map(|growing| growing.grown());
+        grown.is_none_or(|grown| grown.side() == self.resolution && grown.below == 0.0)
+    }
+
     fn draw(
         &self,
         seed: u64,

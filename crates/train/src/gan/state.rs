@@ -79,7 +79,7 @@ fn new_adam(rules: &GanRules, parameters: &Parameters, interval: u64) -> Adam {
     Adam::new(parameters, optimiser.beta1.powf(c), optimiser.beta2.powf(c), optimiser.epsilon)
 }
 
-/// `k / (k + 1)` for a penalty every `k` steps; 1 when there is none, or when it is part of every step.
+/// `k / (k + 1)` for a penalty with a step of its own every `k` steps; 1 when there is none.
 pub(super) fn lazy_ratio(interval: u64) -> f64 {
-    if interval <= 1 { 1.0 } else { interval as f64 / (interval as f64 + 1.0) }
+    if interval == 0 { 1.0 } else { interval as f64 / (interval as f64 + 1.0) }
 }

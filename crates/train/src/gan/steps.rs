@@ -4,8 +4,9 @@
 //! * The images that the discriminator learns to reject are those that the generator is judged by right
 //!   afterwards, instead of a second batch. That saves a pass through the generator.
 //! * The discriminator judges real and generated images in one pass, with their batch statistics kept apart.
-//! * R1 is taken at the augmented images, which are what the discriminator is trained on; the published code
-//!   differentiates through the augmentation to the images before it. Without augmentation they are equal.
+//! * R1 and WGAN-GP are taken at the augmented images, which are what the discriminator is trained on; the published code
+//!   differentiates through the augmentation to the images before it. Without augmentation they are equal. The filter of
+//!   StyleGAN 3-r is differentiated through, as published.
 
 use synthmr_core::random::{self, Draw, Stream};
 use synthmr_nets::generators::gan::{Noise, track_mean_w};
@@ -35,6 +36,16 @@ struct Seen {
     reals: Tensor,
     /// Generated images that carry no gradient to the generator.
     fakes: Tensor,
+    /// Deviation of the filter in front of the discriminator, in pixels.
+    blur: f64,
+    /// Squared norm of the discriminator's gradient at full-size images, as a share of that at these: published networks
+    /// take full-size images at every level and average them inside.
+    per_pixel: f64,
+}
+
+/// What the discriminator thinks of images behind the filter.
+fn judge(state: &GanState, images: &Tensor, batches: i64, blur: f64) -> Tensor {
+    state.discriminator.judge(&gaussian_blur(images, blur), batches)
 }
 
 impl Steps {
@@ -66,13 +77,17 @@ impl Steps {
         let augmentation = Augmentation { strength: state.strength };
         let blur = self.rules.loss.blur_at(images_seen);
         let augment = |images: &Tensor, part: u64| {
-            let images = gaussian_blur(images, blur);
-            augmentation.apply(&images, self.contrasts, self.config.seed, 4 * step + part)
+            augmentation.apply(images, self.contrasts, self.config.seed, 4 * step + part)
         };
-        let seen = Seen { reals: augment(&shrunk(reals, lod), 0), fakes: augment(&fakes.detach(), 1) };
+        let seen = Seen {
+            reals: augment(&shrunk(reals, lod), 0),
+            fakes: augment(&fakes.detach(), 1),
+            blur,
+            per_pixel: 0.25f64.powi(lod as i32),
+        };
         let (discriminator, real_logits, fake_logits, penalties) =
             self.discriminator_step(state, &seen, position);
-        let generator = self.generator_step(state, &augment(&fakes, 2), &seen.reals, position);
+        let generator = self.generator_step(state, &augment(&fakes, 2), &seen, position);
         let lengths = self.applies(position, self.rules.loss.path_length_interval);
         let path_length = (lengths && self.rules.loss.path_length_weight > 0.0)
             .then(|| self.path_length_step(state, position, device));
@@ -126,32 +141,33 @@ impl Steps {
         seen: &Seen,
         position: Position,
     ) -> (Tensor, Tensor, Tensor, Measured) {
-        let d = state.discriminator.as_ref();
         let loss_config = &self.rules.loss;
-        d.parameters().zero_gradient();
-        let logits = d.judge(&Tensor::cat(&[&seen.reals, &seen.fakes], 0), 2);
+        state.discriminator.parameters().zero_gradient();
+        let logits = judge(state, &Tensor::cat(&[&seen.reals, &seen.fakes], 0), 2, seen.blur);
         let halves = logits.chunk(2, 0);
         let loss = loss_config.game.discriminator_loss(&halves[0], &halves[1]);
+        // Not added to in place: the loss is logged without penalties.
         let mut total = loss.shallow_clone();
         let mut measured = Measured::new();
         if loss_config.drift > 0.0 {
-            total += halves[0].square().mean(halves[0].kind()) * loss_config.drift;
+            total = &total + halves[0].square().mean(halves[0].kind()) * loss_config.drift;
         }
         if loss_config.gp_weight > 0.0 {
             let mix = Tensor::rand([position.batch as i64, 1, 1, 1], (Kind::Float, logits.device()));
             let weight = loss_config.gp_weight;
-            let penalty = wgan_gp(&seen.reals, &seen.fakes, &mix, weight, |images| d.judge(images, 1));
+            let penalty = wgan_gp(&seen.reals, &seen.fakes, &mix, weight, seen.per_pixel, |images| {
+                judge(state, images, 1, seen.blur)
+            });
             measured.push(("gp", penalty.detach()));
-            total += penalty;
+            total = &total + penalty;
         }
         total.backward();
         // A penalty in every step is part of it; a lazy one has a step of its own.
-        let interval = loss_config.discriminator_interval();
-        if interval == 1 {
+        if loss_config.r1_interval == 1 {
             measured.extend(self.zero_centred_penalties(state, seen));
         }
         self.step_discriminator(state, position);
-        if interval > 1 && self.applies(position, interval) {
+        if loss_config.discriminator_interval() > 0 && self.applies(position, loss_config.r1_interval) {
             state.discriminator.parameters().zero_gradient();
             measured.extend(self.zero_centred_penalties(state, seen));
             self.step_discriminator(state, position);
@@ -164,7 +180,8 @@ impl Steps {
         let loss = &self.rules.loss;
         let penalties = [("r1", loss.r1_gamma, &seen.reals), ("r2", loss.r2_gamma, &seen.fakes)];
         let penalise = |(name, gamma, images): (&'static str, f64, &Tensor)| {
-            let penalty = gradient_penalty(images, gamma, |images| state.discriminator.judge(images, 1));
+            let gamma = gamma * seen.per_pixel;
+            let penalty = gradient_penalty(images, gamma, |images| judge(state, images, 1, seen.blur));
             (&penalty * loss.r1_interval as f64).backward();
             (name, penalty.detach())
         };
@@ -175,16 +192,16 @@ impl Steps {
         &self,
         state: &mut GanState,
         fakes: &Tensor,
-        reals: &Tensor,
+        seen: &Seen,
         position: Position,
     ) -> Tensor {
-        let d = state.discriminator.as_ref();
         state.generator.parameters().zero_gradient();
-        d.parameters().set_requires_grad(false);
-        let real_logits = || tch::no_grad(|| d.judge(reals, 1));
-        let loss = self.rules.loss.game.generator_loss(&d.judge(fakes, 1), real_logits);
+        state.discriminator.parameters().set_requires_grad(false);
+        let real_logits = || tch::no_grad(|| judge(state, &seen.reals, 1, seen.blur));
+        let fake_logits = judge(state, fakes, 1, seen.blur);
+        let loss = self.rules.loss.game.generator_loss(&fake_logits, real_logits);
         loss.backward();
-        d.parameters().set_requires_grad(true);
+        state.discriminator.parameters().set_requires_grad(true);
         self.step_generator(state, position);
         loss.detach()
     }

@@ -131,6 +131,17 @@ impl GeneratorConfig {
         }
     }
 
+    /// The same on large images from the first step on.
+    pub fn without_growth(&self) -> Self {
+        let mut config = self.clone();
+        match &mut config.family {
+            Family::ProGan(gan) => gan.growth = None,
+            Family::StyleGan1(gan) => gan.growth = None,
+            Family::StyleGan2(_) | Family::StyleGan3(_) | Family::Diffusion(_) => {}
+        }
+        config
+    }
+
     /// Share of the averaged weights that survives a batch which ends after `images_seen` images: by a half-life
     /// in images, shorter at the start, or by a power of the images seen.
     pub(crate) fn ema_decay(&self, images_seen: u64, batch: u64) -> f64 {
@@ -167,6 +178,11 @@ impl GeneratorConfig {
         let fits = length == 0.0 || (0.005..=0.28).contains(&length);
         require(fits, "ema_length", "0, or 0.005 to 0.28", length)?;
         self.inspection.validate()?;
+        // JSON, in which the configuration is kept, has no other numbers.
+        let settings = serde_json::to_value(self).unwrap_or_default();
+        if let Some(key) = key_without_value(&settings, "") {
+            return Err(TrainError::Setting { key, expected: "a finite number".into() });
+        }
         match &self.family {
             Family::ProGan(gan) => gan.validate(self),
             Family::StyleGan1(gan) => gan.validate(self),
@@ -174,6 +190,19 @@ impl GeneratorConfig {
             Family::StyleGan3(gan) => gan.validate(self),
             Family::Diffusion(diffusion) => diffusion.validate(self),
         }
+    }
+}
+
+/// The first key, dotted, that JSON has no value for: a number that is not finite.
+fn key_without_value(settings: &serde_json::Value, prefix: &str) -> Option<String> {
+    match settings {
+        serde_json::Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            key_without_value(value, &key)
+        }),
+        serde_json::Value::Array(values) => values.iter().find_map(|value| key_without_value(value, prefix)),
+        serde_json::Value::Null => Some(prefix.to_owned()),
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use synthmr_data::sheet::{self, SheetImage};
 use synthmr_data::store::StoreLayout;
 use tch::{Device, Tensor};
 
-use super::inspection::{Health, Inspector};
+use super::inspection::{Health, Inspector, averaged, inspected_side};
 use super::learner::DrawOptions;
 use super::state::Training;
 use super::trainer::GeneratorJob;
@@ -17,6 +17,14 @@ const GRID_IMAGES: u64 = 8;
 
 /// A diffusion model whose sampler takes more steps than this draws its grids with this many instead, the quickest way.
 const GRID_STEPS: u64 = 50;
+
+/// Images drawn at a checkpoint, as planes in [-1, 1].
+pub(super) struct Drawn {
+    /// The first ones in full: `[8, planes, r, r]`.
+    first: Tensor,
+    /// All of them, averaged for inspection.
+    averages: Tensor,
+}
 
 /// Draws, shows and inspects.
 pub(super) struct Gallery<'a> {
@@ -47,8 +55,7 @@ impl<'a> Gallery<'a> {
         Ok(Self { planes, layout, seed, images: images.max(GRID_IMAGES), inspector })
     }
 
-    /// The images with the numbers from 0 on, from the averaged generator: planes `[count, planes, r, r]` in [-1, 1].
-    /// None when `stop` says so meanwhile.
+    /// The images with the numbers from 0 on, from the averaged generator. None when `stop` says so meanwhile.
     ///
     /// # Errors
     /// [`TrainError::NotFinite`] when one of them is not.
@@ -56,7 +63,7 @@ impl<'a> Gallery<'a> {
         &self,
         training: &Training,
         stop: &dyn Fn() -> bool,
-    ) -> Result<Option<Tensor>, TrainError> {
+    ) -> Result<Option<Drawn>, TrainError> {
         let source = training.learner.average();
         let quick = DrawOptions { method: Some(Method::Ddim), steps: Some(GRID_STEPS), truncation: None };
         let options = if source.steps() > GRID_STEPS { quick } else { DrawOptions::default() };
@@ -64,24 +71,29 @@ impl<'a> Gallery<'a> {
             let numbers = block * GRID_IMAGES..(block + 1) * GRID_IMAGES;
             if stop() { None } else { source.draw(self.seed, numbers, &options, stop) }
         };
-        let blocks: Option<Vec<Tensor>> = (0..self.images.div_ceil(GRID_IMAGES)).map(draw).collect();
-        let Some(blocks) = blocks else { return Ok(None) };
-        let drawn = Tensor::cat(&blocks, 0).narrow(0, 0, self.images as i64);
-        if drawn.isfinite().all().int64_value(&[]) == 0 {
-            let what = "an image drawn for inspection".into();
-            return Err(TrainError::NotFinite { what, images_seen: training.images_seen });
+        let mut first = None;
+        let mut averages = Vec::new();
+        for block in 0..self.images.div_ceil(GRID_IMAGES) {
+            let Some(images) = draw(block) else { return Ok(None) };
+            if images.isfinite().all().int64_value(&[]) == 0 {
+                let what = "an image drawn for inspection".into();
+                return Err(TrainError::NotFinite { what, images_seen: training.images_seen });
+            }
+            averages.push(averaged(&images, inspected_side()).to_device(Device::Cpu));
+            first.get_or_insert(images);
         }
-        Ok(Some(drawn))
+        let averages = Tensor::cat(&averages, 0).narrow(0, 0, self.images as i64);
+        Ok(first.map(|first| Drawn { first, averages }))
     }
 
     /// What an inspection of drawn images finds; none when the configuration wants none.
-    pub(super) fn health(&self, drawn: &Tensor) -> Option<Health> {
-        self.inspector.as_ref().map(|inspector| inspector.inspect(drawn))
+    pub(super) fn health(&self, drawn: &Drawn) -> Option<Health> {
+        self.inspector.as_ref().map(|inspector| inspector.inspect(&drawn.averages))
     }
 
     /// A PNG of the first images drawn: a row an image, a column a contrast, the annotation last.
-    pub(super) fn picture(&self, drawn: &Tensor) -> Vec<u8> {
-        let decoded = self.planes.decode(&drawn.narrow(0, 0, GRID_IMAGES as i64));
+    pub(super) fn picture(&self, drawn: &Drawn) -> Vec<u8> {
+        let decoded = self.planes.decode(&drawn.first);
         let images: Vec<SheetImage> = (0..GRID_IMAGES as i64)
             .map(|i| SheetImage {
                 image: bytes(&decoded.images.get(i)),

@@ -55,6 +55,11 @@ pub trait ImageSource {
     /// All values.
     fn parameters(&self) -> &Parameters;
 
+    /// False while the images are smaller than they are going to be.
+    fn is_grown(&self) -> bool {
+        true
+    }
+
     /// The images with these numbers as planes in [-1, 1]: `[count, planes, r, r]`. Each one is a function of
     /// (weights, seed, number, options) up to the last bits, which may depend on how many are drawn at once.
     /// `stop` is asked now and then; none are drawn when it says so.
@@ -141,6 +146,7 @@ pub(super) fn restore_tensors(
 /// True when every weight and every other tensor of the state is finite.
 pub fn is_finite(learner: &dyn Learner) -> bool {
     let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
-    learner.networks().iter().all(|(_, parameters)| finite(parameters.flat()))
-        && learner.tensors().iter().all(|(_, tensor)| finite(tensor))
+    learner.networks().iter().all(|(_, parameters)| {
+        finite(parameters.flat()) && parameters.buffers().all(|(_, buffer)| finite(buffer))
+    }) && learner.tensors().iter().all(|(_, tensor)| finite(tensor))
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use synthmr_core::records::Tick;
 use tch::{Device, Tensor};
 
-use super::grid::Gallery;
+use super::grid::{Drawn, Gallery};
+use super::inspection::Fault;
 use super::learner::{BEST, is_finite, restore_tensors, saved_tensors};
 use super::means::Means;
 use super::trainer::GeneratorJob;
@@ -38,8 +39,8 @@ pub(super) struct Training {
 #[serde(deny_unknown_fields)]
 struct Inspected {
     best: Option<Best>,
-    /// Inspections in a row that found a fault.
-    faults: u64,
+    /// The fault that the last inspections found, and how many in a row.
+    fault: Option<(Fault, u64)>,
     /// Why the training ends before all images are shown.
     stopped: Option<String>,
 }
@@ -106,24 +107,33 @@ impl Training {
 
     /// Compares drawn images with real ones, adds what was found to the tick, keeps the best snapshot, and applies the
     /// rules.
-    pub(super) fn inspect(&mut self, gallery: &Gallery<'_>, drawn: &Tensor, tick: &mut Tick) {
+    pub(super) fn inspect(&mut self, gallery: &Gallery<'_>, drawn: &Drawn, tick: &mut Tick) {
         self.inspection_due = false;
         let Some(health) = gallery.health(drawn) else { return };
         let fault = self.rules.fault(&health, tick.values.get("real_sign").copied());
         tick.values.extend(health.values());
         let energy_distance = health.energy_distance;
-        if self.inspected.best.as_ref().is_none_or(|best| energy_distance < best.energy_distance) {
+        // Neither an image that is still to grow nor one that breaks a rule is the best.
+        let fit = self.learner.average().is_grown() && fault.is_none();
+        if fit && self.inspected.best.as_ref().is_none_or(|best| energy_distance < best.energy_distance) {
             self.inspected.best = Some(Best { images_seen: self.images_seen, energy_distance });
             let copies = self.learner.average().parameters().all();
             self.best = copies.map(|(name, value)| (name.to_owned(), value.detach().copy())).collect();
         }
-        self.inspected.faults = if fault.is_some() { self.inspected.faults + 1 } else { 0 };
-        if let Some(fault) = fault.filter(|_| self.inspected.faults >= self.rules.patience) {
-            let best = self.inspected.best.as_ref().map_or(0, |best| best.images_seen);
-            let times = self.inspected.faults;
-            self.inspected.stopped = Some(format!(
-                "{fault}, at {times} inspections in a row; the best snapshot is of {best} images"
-            ));
+        let Some((kind, words)) = fault else {
+            self.inspected.fault = None;
+            return;
+        };
+        let before = self.inspected.fault.filter(|&(last, _)| last == kind).map_or(0, |(_, times)| times);
+        let times = before + 1;
+        self.inspected.fault = Some((kind, times));
+        if times >= self.rules.patience {
+            let best = self.inspected.best.as_ref();
+            let best =
+                best.map_or_else(|| "none".to_owned(), |best| format!("of {} images", best.images_seen));
+            let kind = kind.name();
+            self.inspected.stopped =
+                Some(format!("{kind}: {words}, at {times} inspections in a row; best snapshot: {best}"));
         }
     }
 

@@ -52,7 +52,7 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
     let total = schedule.total_images();
     if run.is_finished() {
         watch.note("the run is complete; nothing to do");
-        return Ok(Outcome::Finished);
+        return Ok(ended(run.stopped(), watch));
     }
 
     let manifest = job.store.manifest();
@@ -63,18 +63,22 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         watch.note(&format!("resuming after {} of {total} images", training.images_seen));
     }
     run.begin_events(training.last_tick())?;
-    let gallery = Gallery::new(job, &indices, &planes)?;
-    let mut batches = Batches::new(job, &planes, indices);
+    let mut gallery = None;
+    let mut batches = Batches::new(job, &planes, indices.clone());
     let mut saved_at = training.images_seen;
     let mut clock = (watch.seconds(), training.images_seen);
     loop {
         if training.inspection_due {
             // The checkpoint is saved: drawing can take minutes, and is not worth losing steps for.
+            let gallery = match &mut gallery {
+                Some(gallery) => gallery,
+                none => none.insert(Gallery::new(job, &indices, &planes)?),
+            };
             let mut tick = training.tick(&mut clock, watch.seconds())?;
             let Some(drawn) = gallery.draw(&training, &|| watch.should_stop())? else {
                 return Ok(Outcome::Interrupted);
             };
-            training.inspect(&gallery, &drawn, &mut tick);
+            training.inspect(gallery, &drawn, &mut tick);
             run.tick(&tick, watch)?;
             run.save_samples(training.images_seen, &gallery.picture(&drawn))?;
             clock.0 = watch.seconds();
@@ -108,12 +112,21 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
             run.tick(&tick, watch)?;
         }
     }
-    if let Some(reason) = training.stopped() {
-        watch.note(&format!("stopped after {} images: {reason}", training.images_seen));
-    }
     training.save(&run)?;
-    run.finish(training.images_seen, training.stopped().map(str::to_owned))?;
-    Ok(Outcome::Finished)
+    let stopped = training.stopped().map(|reason| format!("after {} images, {reason}", training.images_seen));
+    run.finish(training.images_seen, stopped.clone())?;
+    Ok(ended(stopped, watch))
+}
+
+/// How a complete run ended.
+fn ended(stopped: Option<String>, watch: &mut dyn Watch) -> Outcome {
+    match stopped {
+        Some(reason) => {
+            watch.note(&format!("a rule ended the training: {reason}"));
+            Outcome::Stopped
+        }
+        None => Outcome::Finished,
+    }
 }
 
 impl GeneratorJob<'_> {
