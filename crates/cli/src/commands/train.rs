@@ -197,7 +197,7 @@ impl Settings {
             Outcome::Stopped => {
                 let words = format!(
                     "{}: ended early by a rule of its inspections\nhint: `synthmr sample --best` draws from its best \
-                     snapshot; a new run with other settings needs another folder",
+                     snapshot where it has one; a new run with other settings needs another folder",
                     self.out.display()
                 );
                 return Err(Failure::in_words(Code::Finding, &words));

@@ -6,7 +6,7 @@
 //! * The discriminator judges real and generated images in one pass, with their batch statistics kept apart.
 //! * R1 and WGAN-GP are taken at the augmented images, which are what the discriminator is trained on; the published code
 //!   differentiates through the augmentation to the images before it. Without augmentation they are equal. The filter of
-//!   StyleGAN 3-r is differentiated through, as published.
+//!   StyleGAN 3-r is differentiated through, as published, and stands behind the augmentation, not before it.
 
 use synthmr_core::random::{self, Draw, Stream};
 use synthmr_nets::generators::gan::{Noise, track_mean_w};

@@ -10,12 +10,13 @@
 //!   snapshot with the lowest one is kept as the best.
 //! * `copying`: the share of the drawn images whose nearest training image is conspicuously nearer than their nearest
 //!   held-out one. Conspicuous is a ratio of the two distances below that of 95 % of other held-out subjects' images, so
-//!   that 0.05 is what chance gives, and near one the generator repeats what it was shown. Mirror images count. It needs
-//!   two held-out subjects.
+//!   that 0.05 is what chance gives with many held-out subjects, and near one the generator repeats what it was shown. With
+//!   two or three of them the limit is that of one subject's anatomy, and chance can give several times as much. Mirror
+//!   images count. It needs two held-out subjects with [`CONTROLS`] slices.
 //!
 //! The images are few and coarse: these are alarms, not measurements of realism or privacy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use synthmr_core::Split;
@@ -40,6 +41,10 @@ const SEARCHED: usize = 32_768;
 const READ_AT_ONCE: usize = 32;
 /// Share of held-out images that count as conspicuous.
 const CHANCE: f64 = 0.05;
+/// Fewest held-out images that say what is conspicuous.
+const CONTROLS: usize = 20;
+/// Added to distances, so that slices that are equal everywhere count as equally near; a grey level is 0.008.
+const EQUAL: f64 = 1e-4;
 
 /// What is looked at, and what stops a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,27 +73,35 @@ impl InspectionConfig {
         ] {
             require(range.contains(&value), key, expected, value)?;
         }
+        let quiet = self.min_diversity == 0.0 && self.max_copying == 1.0 && self.max_real_sign == 1.0;
+        require(images > 0 || quiet, "inspection.images", "8 or more, for there are rules", images)?;
         require(self.patience >= 1, "inspection.patience", "1 or more", self.patience)
     }
 
-    /// The rule that an inspection breaks, and how.
-    pub(super) fn fault(&self, health: &Health, real_sign: Option<f64>) -> Option<(Fault, String)> {
+    /// The rules that an inspection breaks, and how.
+    pub(super) fn faults(&self, health: &Health, real_sign: Option<f64>) -> BTreeMap<Fault, String> {
         let words = |name: &str, found: f64, key: &str, limit: f64| {
             format!("{name} is {found:.3}, inspection.{key} {limit}")
         };
-        if let Some(found) = health.diversity.filter(|&found| found < self.min_diversity) {
-            return Some((Fault::Collapse, words("diversity", found, "min_diversity", self.min_diversity)));
-        }
-        if let Some(found) = health.copying.filter(|&found| found > self.max_copying) {
-            return Some((Fault::Memorisation, words("copying", found, "max_copying", self.max_copying)));
-        }
-        let found = real_sign.filter(|&found| found > self.max_real_sign)?;
-        Some((Fault::LostGame, words("real_sign", found, "max_real_sign", self.max_real_sign)))
+        let collapse = health.diversity.filter(|&found| found < self.min_diversity);
+        let copying = health.copying.filter(|&found| found > self.max_copying);
+        let lost = real_sign.filter(|&found| found > self.max_real_sign);
+        let faults = [
+            collapse.map(|found| {
+                (Fault::Collapse, words("diversity", found, "min_diversity", self.min_diversity))
+            }),
+            copying
+                .map(|found| (Fault::Memorisation, words("copying", found, "max_copying", self.max_copying))),
+            lost.map(|found| {
+                (Fault::LostGame, words("real_sign", found, "max_real_sign", self.max_real_sign))
+            }),
+        ];
+        faults.into_iter().flatten().collect()
     }
 }
 
 /// What can go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Fault {
     /// The images are nearly the same.
@@ -181,7 +194,7 @@ impl Inspector {
         let odd: BTreeSet<Option<u32>> = subjects.into_iter().skip(1).step_by(2).collect();
         let (controls, held_out): (Vec<u32>, Vec<u32>) =
             held_out.into_iter().partition(|&index| odd.contains(&store.subject(index as usize)));
-        let search = if controls.is_empty() {
+        let search = if controls.len() < CONTROLS {
             None
         } else {
             let training = shrunk(indices, SEARCHED, SEARCH_SIDE, 1)?;
@@ -227,7 +240,7 @@ impl Search {
             let one = distances(images, reals).amin([1i64].as_slice(), false);
             one.minimum(&distances(&mirrored, reals).amin([1i64].as_slice(), false))
         };
-        nearest(&self.training) / (nearest(&self.held_out) + f64::EPSILON)
+        (nearest(&self.training) + EQUAL) / (nearest(&self.held_out) + EQUAL)
     }
 }
 
@@ -327,11 +340,12 @@ mod tests {
             patience: 2,
         };
         let well = Health { diversity: Some(0.9), copying: Some(0.5), energy_distance: 0.1 };
-        assert_eq!(config.fault(&well, Some(0.5)), None);
-        assert_eq!(config.fault(&Health { copying: None, ..well }, None), None);
-        let found = |health, sign| config.fault(&health, sign).unwrap().0;
-        assert_eq!(found(Health { diversity: Some(0.1), ..well }, None), Fault::Collapse);
-        assert_eq!(found(Health { copying: Some(0.95), ..well }, None), Fault::Memorisation);
-        assert_eq!(found(well, Some(0.99)), Fault::LostGame);
+        let found = |health, sign| config.faults(&health, sign).into_keys().collect::<Vec<_>>();
+        assert_eq!(found(well, Some(0.5)), []);
+        assert_eq!(found(Health { copying: None, ..well }, None), []);
+        assert_eq!(found(Health { diversity: Some(0.1), ..well }, None), [Fault::Collapse]);
+        assert_eq!(found(Health { copying: Some(0.95), ..well }, None), [Fault::Memorisation]);
+        let both = Health { diversity: Some(0.1), copying: Some(0.95), energy_distance: 0.1 };
+        assert_eq!(found(both, Some(0.99)), [Fault::Collapse, Fault::Memorisation, Fault::LostGame]);
     }
 }

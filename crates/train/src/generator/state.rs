@@ -8,7 +8,7 @@ use synthmr_core::records::Tick;
 use tch::{Device, Tensor};
 
 use super::grid::{Drawn, Gallery};
-use super::inspection::Fault;
+use super::inspection::{Fault, Health};
 use super::learner::{BEST, is_finite, restore_tensors, saved_tensors};
 use super::means::Means;
 use super::trainer::GeneratorJob;
@@ -39,8 +39,8 @@ pub(super) struct Training {
 #[serde(deny_unknown_fields)]
 struct Inspected {
     best: Option<Best>,
-    /// The fault that the last inspections found, and how many in a row.
-    fault: Option<(Fault, u64)>,
+    /// The faults that the last inspection found, and at how many in a row.
+    faults: BTreeMap<Fault, u64>,
     /// Why the training ends before all images are shown.
     stopped: Option<String>,
 }
@@ -110,30 +110,31 @@ impl Training {
     pub(super) fn inspect(&mut self, gallery: &Gallery<'_>, drawn: &Drawn, tick: &mut Tick) {
         self.inspection_due = false;
         let Some(health) = gallery.health(drawn) else { return };
-        let fault = self.rules.fault(&health, tick.values.get("real_sign").copied());
+        let grown = self.learner.average().is_grown();
+        // Small images lack what makes large ones differ.
+        let comparable = if grown { health } else { Health { diversity: None, copying: None, ..health } };
+        let faults = self.rules.faults(&comparable, tick.values.get("real_sign").copied());
         tick.values.extend(health.values());
         let energy_distance = health.energy_distance;
         // Neither an image that is still to grow nor one that breaks a rule is the best.
-        let fit = self.learner.average().is_grown() && fault.is_none();
+        let fit = grown && faults.is_empty();
         if fit && self.inspected.best.as_ref().is_none_or(|best| energy_distance < best.energy_distance) {
             self.inspected.best = Some(Best { images_seen: self.images_seen, energy_distance });
             let copies = self.learner.average().parameters().all();
             self.best = copies.map(|(name, value)| (name.to_owned(), value.detach().copy())).collect();
         }
-        let Some((kind, words)) = fault else {
-            self.inspected.fault = None;
-            return;
-        };
-        let before = self.inspected.fault.filter(|&(last, _)| last == kind).map_or(0, |(_, times)| times);
-        let times = before + 1;
-        self.inspected.fault = Some((kind, times));
-        if times >= self.rules.patience {
-            let best = self.inspected.best.as_ref();
-            let best =
-                best.map_or_else(|| "none".to_owned(), |best| format!("of {} images", best.images_seen));
-            let kind = kind.name();
-            self.inspected.stopped =
-                Some(format!("{kind}: {words}, at {times} inspections in a row; best snapshot: {best}"));
+        let before = std::mem::take(&mut self.inspected.faults);
+        for (fault, words) in faults {
+            let times = before.get(&fault).copied().unwrap_or(0) + 1;
+            self.inspected.faults.insert(fault, times);
+            if times >= self.rules.patience {
+                let best = self.inspected.best.as_ref();
+                let best =
+                    best.map_or_else(|| "none".to_owned(), |best| format!("of {} images", best.images_seen));
+                let kind = fault.name();
+                self.inspected.stopped =
+                    Some(format!("{kind}: {words}, at {times} inspections in a row; best snapshot: {best}"));
+            }
         }
     }
 
