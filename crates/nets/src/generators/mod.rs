@@ -5,6 +5,7 @@ pub mod gan;
 pub mod growing;
 mod mapping;
 pub mod progan;
+pub mod styled;
 pub mod stylegan1;
 pub mod stylegan2;
 pub mod stylegan3;

@@ -10,23 +10,15 @@ mod synthesis;
 pub use config::StyleGan1Config;
 pub use synthesis::Synthesis;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
-use super::gan::{self, Noise};
-use super::growing::Growing;
 use super::mapping::Mapping;
-use crate::engine::{Parameters, ParametersBuilder, Precision};
+use super::styled::Styled;
+use crate::engine::{ParametersBuilder, Precision};
 use crate::layers::Activation;
 
-/// Mapping and synthesis networks with their parameters.
-pub struct Generator {
-    /// `z` to `w`.
-    pub mapping: Mapping,
-    /// `w` to images.
-    pub synthesis: Synthesis,
-    /// All values of both.
-    pub parameters: Parameters,
-}
+/// Mapping and synthesis networks of StyleGAN 1 with their parameters.
+pub type Generator = Styled<Synthesis>;
 
 impl Generator {
     /// A generator with initial weights that are a function of `seed`.
@@ -48,39 +40,5 @@ impl Generator {
         let mut root = builder.root();
         let mapping = Mapping::new(root.sub("mapping"), z_dim, w_dim, layers, Activation::HeLeakyRelu);
         Self { mapping, synthesis, parameters: builder.finish() }
-    }
-}
-
-impl gan::Generator for Generator {
-    fn parameters(&self) -> &Parameters {
-        &self.parameters
-    }
-
-    fn z_dim(&self) -> i64 {
-        self.mapping.z_dim()
-    }
-
-    fn map(&self, z: &Tensor) -> Tensor {
-        self.mapping.forward(z)
-    }
-
-    fn mean_w(&self) -> Option<&Tensor> {
-        Some(self.mapping.mean())
-    }
-
-    fn style_count(&self) -> i64 {
-        self.synthesis.style_count()
-    }
-
-    fn noise_sides(&self) -> Vec<i64> {
-        self.synthesis.noise_sides()
-    }
-
-    fn synthesise(&self, styles: &Tensor, noise: &Noise) -> Tensor {
-        self.synthesis.forward(styles, noise)
-    }
-
-    fn growing(&self) -> Option<&Growing> {
-        Some(self.synthesis.growing())
     }
 }

@@ -6,6 +6,7 @@ use super::StyleGan1Config;
 use crate::engine::{Init, Scope, channels_last};
 use crate::generators::gan::{Noise, noise_input};
 use crate::generators::growing::Growing;
+use crate::generators::styled;
 use crate::layers::{Activation, Blur, EqualisedConv, EqualisedLinear, leaky_relu};
 
 /// Added to the variance before its root.
@@ -127,24 +128,23 @@ impl Synthesis {
         let growing = Growing::new(&mut scope, levels.len());
         Self { constant, levels, growing, compute }
     }
+}
 
+impl styled::Synthesis for Synthesis {
     /// Number of styles: one for each layer.
-    pub fn style_count(&self) -> i64 {
+    fn style_count(&self) -> i64 {
         self.levels.len() as i64 * 2
     }
 
-    /// Sides of the noise inputs, in order.
-    pub fn noise_sides(&self) -> Vec<i64> {
+    fn noise_sides(&self) -> Vec<i64> {
         self.levels.iter().flat_map(|level| level.layers.iter().map(|layer| layer.side)).collect()
     }
 
-    /// How far the network has grown.
-    pub fn growing(&self) -> &Growing {
-        &self.growing
+    fn growing(&self) -> Option<&Growing> {
+        Some(&self.growing)
     }
 
-    /// Images, nominally in [-1, 1], in the parameters' kind.
-    pub fn forward(&self, styles: &Tensor, noise: &Noise) -> Tensor {
+    fn forward(&self, styles: &Tensor, noise: &Noise, _: bool) -> Tensor {
         let block = |level: usize, below: Option<&Tensor>| {
             let first = || {
                 let constant = self.constant.to_kind(self.compute).unsqueeze(0);

@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 use super::StyleGan2Config;
 use crate::engine::{Init, Scope, channels_last};
 use crate::generators::gan::{Noise, noise_input};
+use crate::generators::styled;
 use crate::layers::{Activation, Fir, ModulatedConv, StyleGains, leaky_relu};
 
 /// A modulated 3x3 convolution, noise, bias and leaky ReLU.
@@ -107,21 +108,21 @@ impl Synthesis {
         let constant = constant.expect("the first block has the constant");
         Self { constant, blocks, fir, compute }
     }
+}
 
+impl styled::Synthesis for Synthesis {
     /// Number of styles: one for each convolution and one for the last image layer.
-    pub fn style_count(&self) -> i64 {
+    fn style_count(&self) -> i64 {
         self.blocks.len() as i64 * 2
     }
 
-    /// Sides of the noise inputs, in order.
-    pub fn noise_sides(&self) -> Vec<i64> {
+    fn noise_sides(&self) -> Vec<i64> {
         let layers = self.blocks.iter().flat_map(|block| block.conv0.iter().chain([&block.conv1]));
         layers.map(|layer| layer.resolution).collect()
     }
 
-    /// Images, nominally in [-1, 1], in the parameters' kind. An image layer shares the style of the next
-    /// convolution, as in the reference.
-    pub fn forward(&self, styles: &Tensor, noise: &Noise) -> Tensor {
+    /// An image layer shares the style of the next convolution, as in the reference.
+    fn forward(&self, styles: &Tensor, noise: &Noise, _: bool) -> Tensor {
         let style = |index: usize| styles.select(1, index as i64);
         let n = styles.size()[0];
         let constant = self.constant.to_kind(self.compute).unsqueeze(0).expand([n, -1, -1, -1], false);

@@ -23,22 +23,15 @@ pub use layer::Layer;
 pub use schedule::{Band, bands};
 pub use synthesis::Synthesis;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
-use super::gan::{self, Noise};
 use super::mapping::Mapping;
-use crate::engine::{Parameters, ParametersBuilder, Precision};
+use super::styled::Styled;
+use crate::engine::{ParametersBuilder, Precision};
 use crate::layers::Activation;
 
-/// Mapping and synthesis networks with their parameters.
-pub struct Generator {
-    /// `z` to `w`.
-    pub mapping: Mapping,
-    /// `w` to images.
-    pub synthesis: Synthesis,
-    /// All values of both.
-    pub parameters: Parameters,
-}
+/// Mapping and synthesis networks of StyleGAN 3 with their parameters.
+pub type Generator = Styled<Synthesis>;
 
 impl Generator {
     /// A generator with initial weights that are a function of `seed`.
@@ -66,43 +59,5 @@ impl Generator {
         let mut root = builder.root();
         let mapping = Mapping::new(root.sub("mapping"), z_dim, w_dim, mapping_layers, Activation::LeakyRelu);
         Self { mapping, synthesis, parameters: builder.finish() }
-    }
-}
-
-impl gan::Generator for Generator {
-    fn parameters(&self) -> &Parameters {
-        &self.parameters
-    }
-
-    fn z_dim(&self) -> i64 {
-        self.mapping.z_dim()
-    }
-
-    fn map(&self, z: &Tensor) -> Tensor {
-        self.mapping.forward(z)
-    }
-
-    fn mean_w(&self) -> Option<&Tensor> {
-        Some(self.mapping.mean())
-    }
-
-    fn mean_w_decay(&self) -> f64 {
-        0.998
-    }
-
-    fn style_count(&self) -> i64 {
-        self.synthesis.style_count()
-    }
-
-    fn noise_sides(&self) -> Vec<i64> {
-        Vec::new()
-    }
-
-    fn synthesise(&self, styles: &Tensor, _noise: &Noise) -> Tensor {
-        self.synthesis.forward(styles, false)
-    }
-
-    fn synthesise_and_track(&self, styles: &Tensor, _noise: &Noise) -> Tensor {
-        self.synthesis.forward(styles, true)
     }
 }

@@ -7,6 +7,8 @@ use super::input::FourierFeatures;
 use super::layer::Layer;
 use super::schedule::bands;
 use crate::engine::{Scope, channels_last};
+use crate::generators::gan::Noise;
+use crate::generators::styled;
 
 /// The layers represent black and white by -4 and 4 (appendix F.1).
 const OUTPUT_SCALE: f64 = 0.25;
@@ -42,15 +44,18 @@ impl Synthesis {
             .collect();
         Self { input, layers, compute }
     }
+}
+
+impl styled::Synthesis for Synthesis {
+    const MEAN_W_DECAY: f64 = 0.998;
 
     /// Number of styles: one for the input and one for each layer.
-    pub fn style_count(&self) -> i64 {
+    fn style_count(&self) -> i64 {
         self.layers.len() as i64 + 1
     }
 
-    /// Images, nominally in [-1, 1], in the parameters' kind. `track` lets the magnitudes of the layers' inputs
-    /// follow this batch.
-    pub fn forward(&self, styles: &Tensor, track: bool) -> Tensor {
+    /// What is tracked are the magnitudes of the layers' inputs.
+    fn forward(&self, styles: &Tensor, _: &Noise, track: bool) -> Tensor {
         let features = self.input.forward(&styles.select(1, 0));
         let x = channels_last(&features.to_kind(self.compute));
         let image = self
