@@ -50,6 +50,8 @@ pub enum Stream {
     Inspection = 21,
     /// Movements of generated pictures when a generator's equivariance is measured.
     Equivariance = 22,
+    /// Noise added to a segmenter's training images.
+    AugmentNoise = 23,
 }
 
 /// The kind of generator behind all streams.

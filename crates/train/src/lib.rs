@@ -5,6 +5,7 @@
 //! nothing and reads no clock: what it wants to say, and the time, go through [`Watch`].
 
 pub mod adopt;
+mod affine;
 mod batches;
 pub mod checkpoint;
 pub mod config;

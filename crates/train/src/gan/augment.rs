@@ -10,10 +10,9 @@
 //! wavelet and reflects; MR slices have a black border, which both continue.
 
 use synthmr_core::random::{self, Draw, Stream};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-/// A 3x3 matrix on homogeneous image coordinates, where the image spans [-1, 1] in both directions.
-type Matrix = [[f64; 3]; 3];
+use crate::affine::{Between, IDENTITY, Matrix, Outside, grid, product, resampled, rotation, scaling, translation};
 
 /// The strength of augmentation and what it follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,12 +31,11 @@ impl Augmentation {
         let size = images.size();
         let n = size[0] as usize;
         let mut rng = random::rng(seed, Stream::Augment, index);
-        let mut geometry = Vec::with_capacity(n * 6);
+        let mut movements = Vec::with_capacity(n);
         let mut gains = Vec::with_capacity(n * size[1] as usize);
         let mut offsets = Vec::with_capacity(n * size[1] as usize);
         for _ in 0..n {
-            let matrix = self.draw_geometry(&mut rng, size[3] as f64);
-            geometry.extend(matrix[..2].iter().flatten().map(|&value| value as f32));
+            movements.push(self.draw_geometry(&mut rng, size[3] as f64));
             for plane in 0..size[1] {
                 let (gain, offset) = self.draw_intensity(&mut rng);
                 let contrast = plane < contrasts;
@@ -45,8 +43,8 @@ impl Augmentation {
                 offsets.push(if contrast { offset as f32 } else { 0.0 });
             }
         }
+        let moved = moved(images, &movements);
         let device = images.device();
-        let moved = resample(images, &geometry, device);
         let per_plane =
             |values: &[f32]| Tensor::from_slice(values).view([size[0], size[1], 1, 1]).to_device(device);
         moved * per_plane(&gains) + per_plane(&offsets)
@@ -107,37 +105,12 @@ impl Augmentation {
     }
 }
 
-/// Moves all planes by one matrix an image; `geometry` is `[n, 2, 3]`.
-fn resample(images: &Tensor, geometry: &[f32], device: Device) -> Tensor {
-    let size = images.size();
-    let identity = geometry.chunks(6).all(|m| m == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
-    if identity {
-        return images.shallow_clone();
+/// Moves all planes of an image by one matrix; the border is repeated.
+fn moved(images: &Tensor, movements: &[Matrix]) -> Tensor {
+    match grid(movements, images) {
+        Some(grid) => resampled(&images.to_kind(Kind::Float), &grid, Between::Bilinear, Outside::Border),
+        None => images.shallow_clone(),
     }
-    let theta = Tensor::from_slice(geometry).view([size[0], 2, 3]).to_device(device);
-    let grid = Tensor::affine_grid_generator(&theta, &size, false);
-    const BILINEAR: i64 = 0;
-    const BORDER: i64 = 1;
-    images.to_kind(Kind::Float).grid_sampler_2d(&grid, BILINEAR, BORDER, false)
-}
-
-const IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-
-fn scaling(x: f64, y: f64) -> Matrix {
-    [[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, 1.0]]
-}
-
-fn rotation(angle: f64) -> Matrix {
-    let (s, c) = angle.sin_cos();
-    [[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]
-}
-
-fn translation(x: f64, y: f64) -> Matrix {
-    [[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]]
-}
-
-fn product(a: Matrix, b: Matrix) -> Matrix {
-    std::array::from_fn(|i| std::array::from_fn(|j| (0..3).map(|k| a[i][k] * b[k][j]).sum()))
 }
 
 /// Moves the strength so that the discriminator's mean sign on real images stays at a target (section 3.1).
@@ -161,6 +134,7 @@ impl Controller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Device;
 
     fn example() -> Tensor {
         tch::manual_seed(1);
@@ -206,8 +180,7 @@ mod tests {
         let x = Tensor::zeros([1, 1, 8, 8], (Kind::Float, Device::Cpu));
         let _ = x.narrow(2, 1, 1).narrow(3, 2, 1).fill_(1.0);
         let place = |m: Matrix| {
-            let geometry: Vec<f32> = m[..2].iter().flatten().map(|&v| v as f32).collect();
-            let y = resample(&x, &geometry, Device::Cpu).view([64]);
+            let y = moved(&x, &[m]).view([64]);
             let index = y.argmax(0, false).int64_value(&[]);
             (index / 8, index % 8)
         };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use synthmr_core::limits;
 use synthmr_nets::segmenters::{Padding, UNetConfig, UNetConfigError};
 
+use super::AugmentationConfig;
 use crate::TrainError;
 use crate::config::{Preset, preset};
 
@@ -48,6 +49,8 @@ pub struct SegmenterConfig {
     pub optimiser: OptimiserConfig,
     /// What is minimised.
     pub loss: LossConfig,
+    /// How training images are changed.
+    pub augmentation: AugmentationConfig,
 }
 
 /// Size of the U-Net; see [`UNetConfig`].
@@ -181,6 +184,7 @@ impl SegmenterConfig {
         )?;
         let epoch = loss.warmup_epoch_kimg;
         require((0.0..=1e7).contains(&epoch), "loss.warmup_epoch_kimg", "0 or more", epoch)?;
+        self.augmentation.validate()?;
         // Channels and classes come from the data, which is checked where it is read.
         self.network(1, 2).validate().map_err(|error| match error {
             UNetConfigError::Range { name, low, high, found } => TrainError::Config {

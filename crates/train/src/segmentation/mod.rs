@@ -5,6 +5,7 @@
 //! mix of stores. Training reads the `train` and `val` parts of those stores and nothing else: what is chosen
 //! on synthetic images never saw a real one, and no part named `test` or `control` is ever touched.
 
+mod augmentation;
 mod config;
 mod input;
 mod losses;
@@ -13,6 +14,7 @@ mod sources;
 mod trainer;
 mod validation;
 
+pub use augmentation::{Augmentation, AugmentationConfig, Change};
 pub use config::{LossConfig, NetworkConfig, OptimiserConfig, PRESETS, SegmenterConfig};
 pub use input::normalised;
 pub use losses::{Target, deep_loss, deep_supervision_weights, dice_cross_entropy};

@@ -14,7 +14,7 @@ use super::input::normalised;
 use super::losses::{Target, deep_loss, deep_supervision_weights};
 use super::predict::{block_slices, predict_block};
 use super::sources::Mixture;
-use super::{DiceCounts, SegmenterConfig, Source};
+use super::{Augmentation, DiceCounts, SegmenterConfig, Source};
 use crate::checkpoint::Checkpoint;
 use crate::optimiser::{Sgd, clip_gradient_norm};
 use crate::run::Run;
@@ -207,9 +207,9 @@ impl<'a> Trainer<'a> {
         let config = self.config;
         let parameters = &self.network.parameters;
         parameters.zero_gradient();
-        let ignored = self.ignored(labels);
-        let target = Target::new(labels, self.classes.len() as i64, ignored.as_ref(), Kind::Float);
-        let input = normalised(images, self.network.config().input_side());
+        let (input, labels) = self.augmented(images, labels);
+        let ignored = self.ignored(&labels);
+        let target = Target::new(&labels, self.classes.len() as i64, ignored.as_ref(), Kind::Float);
         let levels = self.network.forward_deep(&input, self.level_weights.len());
         let loss = deep_loss(&levels, &self.level_weights, &target, config.loss.dice_smooth);
         loss.backward();
@@ -224,6 +224,19 @@ impl<'a> Trainer<'a> {
         self.state.window.add(loss, gradient_norm);
         self.images_seen += config.batch as u64;
         Ok(())
+    }
+
+    /// What the network sees of a batch u8 `[n, c, h, w]` with class maps u8 `[n, h, w]`, and the class maps that belong
+    /// to it.
+    fn augmented(&self, images: &Tensor, labels: &Tensor) -> (Tensor, Tensor) {
+        let (config, side) = (&self.config.augmentation, self.network.config().input_side());
+        if !config.on {
+            return (normalised(images, side), labels.shallow_clone());
+        }
+        let (count, contrasts) = (images.size()[0] as usize, images.size()[1] as usize);
+        let changes = Augmentation::draw(config, self.config.seed, self.images_seen, count, contrasts);
+        let (images, labels) = changes.moved(images, labels);
+        (changes.altered(normalised(&images, side)), labels)
     }
 
     /// The pixels that this step's loss ignores: in the first epochs a random part of the background.

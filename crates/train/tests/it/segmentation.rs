@@ -32,6 +32,18 @@ fn config() -> SegmenterConfig {
         network = { base_filters = 4, depth = 3, padding = "same" }
         optimiser = { rate = 0.05, poly_power = 0.9, momentum = 0.9, weight_decay = 3e-5, gradient_norm = 12.0 }
         loss = { dice_smooth = 1e-5, warmup_epoch_kimg = 0.016 }
+        [augmentation]
+        on = true
+        mirror_probability = 0.5
+        rotation = { probability = 0.2, low = -10.0, high = 10.0 }
+        scaling = { probability = 0.2, low = 0.9, high = 1.1 }
+        noise = { probability = 0.2, low = 0.0, high = 0.1 }
+        blur = { probability = 0.1, low = 0.5, high = 0.6 }
+        low_resolution = { probability = 0.1, low = 0.8, high = 1.0 }
+        brightness = { probability = 0.1, low = 0.9, high = 1.1 }
+        contrast = { probability = 0.1, low = 0.9, high = 1.1 }
+        gamma = { probability = 0.1, low = 0.9, high = 1.1 }
+        inverted_gamma = { probability = 0.1, low = 0.9, high = 1.1 }
         "#,
     )
     .unwrap()

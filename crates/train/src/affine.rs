@@ -1,0 +1,65 @@
+//! Affine movements of images whose sides span [-1, 1]: matrices, and resampling by one matrix an image.
+
+use tch::Tensor;
+
+/// A 3x3 matrix on homogeneous image coordinates, where the image spans [-1, 1] in both directions.
+pub(crate) type Matrix = [[f64; 3]; 3];
+
+/// Nothing moves.
+pub(crate) const IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+
+/// Factors along x and y.
+pub(crate) fn scaling(x: f64, y: f64) -> Matrix {
+    [[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, 1.0]]
+}
+
+/// A turn by `angle` in radians, from x towards y.
+pub(crate) fn rotation(angle: f64) -> Matrix {
+    let (s, c) = angle.sin_cos();
+    [[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]
+}
+
+/// A shift; 2 is a whole side.
+pub(crate) fn translation(x: f64, y: f64) -> Matrix {
+    [[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]]
+}
+
+/// `a` after `b`.
+pub(crate) fn product(a: Matrix, b: Matrix) -> Matrix {
+    std::array::from_fn(|i| std::array::from_fn(|j| (0..3).map(|k| a[i][k] * b[k][j]).sum()))
+}
+
+/// Where the pixels of `images` `[n, planes, h, w]` come from, one movement an image that maps places of the result to
+/// places of the source: `[n, h, w, 2]` for [`resampled`]. None when nothing moves.
+pub(crate) fn grid(movements: &[Matrix], images: &Tensor) -> Option<Tensor> {
+    if movements.iter().all(|&movement| movement == IDENTITY) {
+        return None;
+    }
+    let theta: Vec<f32> =
+        movements.iter().flat_map(|m| m[..2].iter().flatten().map(|&value| value as f32)).collect();
+    let theta = Tensor::from_slice(&theta).view([-1, 2, 3]).to_device(images.device());
+    Some(Tensor::affine_grid_generator(&theta, &images.size(), false))
+}
+
+/// How values between pixels are found.
+#[derive(Clone, Copy)]
+pub(crate) enum Between {
+    /// From the four pixels around.
+    Bilinear = 0,
+    /// From the nearest pixel.
+    Nearest = 1,
+}
+
+/// What lies outside of an image.
+#[derive(Clone, Copy)]
+pub(crate) enum Outside {
+    /// Zeros.
+    Zeros = 0,
+    /// The border's pixels, repeated.
+    Border = 1,
+}
+
+/// f32 images at the places of `grid`.
+pub(crate) fn resampled(images: &Tensor, grid: &Tensor, between: Between, outside: Outside) -> Tensor {
+    images.grid_sampler_2d(grid, between as i64, outside as i64, false)
+}
