@@ -30,6 +30,17 @@ def report(bench, system, seconds, **more):
     print(json.dumps(line | more), flush=True)
 
 
+def arguments(runs, side, batch):
+    """[RUNS [THREADS [SIDE [BATCH]]]] of the command line with defaults (2 threads), the threads being set."""
+    import torch  # Not every peer has it.
+
+    given = [int(word) for word in sys.argv[1:5]]
+    defaults = [runs, 2, side, batch]
+    runs, threads, side, batch = given + defaults[len(given) :]
+    torch.set_num_threads(threads)
+    return runs, side, batch
+
+
 def seconds(runs, work, warm_up=1):
     """Times of `work`, called `warm_up` times before the clock starts."""
     for _ in range(warm_up):

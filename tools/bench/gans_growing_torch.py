@@ -1,32 +1,30 @@
-"""Progressive GAN and StyleGAN 1, fully grown at 64x64, in plain PyTorch, as users run them: peers of `bench_gans`.
+"""Progressive GAN and StyleGAN 1, fully grown, in plain PyTorch, as users run them: peers of `bench_gans`.
 
 Written from Karras et al. 2018 (arXiv 1710.10196) and 2019 (arXiv 1812.04948) with the operations of the published
 code where it does not fuse them: nearest up-sampling and convolution, convolution and mean of 2x2, bias and leaky ReLU
 one after the other, torch.optim.Adam, generated and real images in two passes of the discriminator, and a batch of
 generated images of its own for each network. Progressive GAN's penalty (WGAN-GP) has a pass of its own, StyleGAN 1's
-(R1) is taken from the pass over the real images, both in every step as published. Images are 5 x 64 x 64, 8 a batch,
-with 128 feature maps at every level. What the published code computes beyond that, fading of levels, style mixing and
+(R1) is taken from the pass over the real images, both in every step as published. Images have 5 planes, and levels the
+published feature maps, at most 128. What the published code computes beyond that, fading of levels, style mixing and
 labels, is left out. Behind Progressive GAN's down-sampling convolutions, bias and activation follow the mean of 2x2, as
 in the published code's fused path, its default.
 
-    python tools/bench/gans_growing_torch.py [RUNS [THREADS]]
+    python tools/bench/gans_growing_torch.py [RUNS [THREADS [SIDE [BATCH]]]]
 
 prints one JSON line a measurement, then all again under the allocator's settings in _peer.py.
 """
 
 import copy
 import math
-import sys
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from _peer import again_with_tuned_allocator, report, seconds
+from _peer import again_with_tuned_allocator, arguments, report, seconds
 
 SQRT2 = math.sqrt(2)
-BATCH, PLANES, SIDE = 8, 5, 64
-DIMS, MAPPING_LAYERS, CHANNEL_BASE, CHANNEL_MAX = 512, 8, 8192, 128
+PLANES, DIMS, MAPPING_LAYERS, CHANNEL_BASE, CHANNEL_MAX = 5, 512, 8, 16384, 128
 
 
 def per_map(values):
@@ -231,21 +229,21 @@ def logistic_r1(d, real, fake):
     return F.softplus(-real_logits).mean() + F.softplus(d(fake)).mean() + penalty
 
 
-def bench(name, g, d, rate, d_loss, g_loss, runs):
+def bench(name, g, d, rate, d_loss, g_loss, runs, side, batch):
     ema = copy.deepcopy(g).requires_grad_(False)
     adams = [torch.optim.Adam(n.parameters(), lr=rate, betas=(0.0, 0.99), eps=1e-8) for n in (g, d)]
-    real = torch.rand(BATCH, PLANES, SIDE, SIDE) * 2 - 1
+    real = torch.rand(batch, PLANES, side, side) * 2 - 1
 
     def iteration():
         with torch.no_grad():
-            fake = g(torch.randn(BATCH, g.z_dim))
+            fake = g(torch.randn(batch, g.z_dim))
         adams[1].zero_grad(set_to_none=True)
         d_loss(d, real, fake).backward()
         adams[1].step()
 
         d.requires_grad_(False)
         adams[0].zero_grad(set_to_none=True)
-        g_loss(d(g(torch.randn(BATCH, g.z_dim)))).backward()
+        g_loss(d(g(torch.randn(batch, g.z_dim)))).backward()
         adams[0].step()
         d.requires_grad_(True)
         for e, p in zip(ema.parameters(), g.parameters()):
@@ -253,23 +251,22 @@ def bench(name, g, d, rate, d_loss, g_loss, runs):
 
     @torch.no_grad()
     def sample():
-        return ema(torch.randn(BATCH, g.z_dim))[0, 0, 0, 0].item()
+        return ema(torch.randn(batch, g.z_dim))[0, 0, 0, 0].item()
 
     for work, function in (("iteration", iteration), ("sample", sample)):
-        report(f"{name}-64-{work}", "pytorch f32", seconds(runs, function), version=torch.__version__)
+        report(f"{name}-{side}-{work}", "pytorch f32", seconds(runs, function), version=torch.__version__)
 
 
 def main():
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 2)
+    runs, side, batch = arguments(5, 64, 8)
     torch.manual_seed(0)
     maps = (CHANNEL_BASE, CHANNEL_MAX)
-    g = ProGan(SIDE, PLANES, DIMS, *maps)
-    d = Discriminator(SIDE, PLANES, *maps, blurred=False)
-    bench("progan", g, d, 0.001, wgan_gp, lambda scores: -scores.mean(), runs)
-    g = StyleGan1(SIDE, PLANES, DIMS, DIMS, MAPPING_LAYERS, *maps)
-    d = Discriminator(SIDE, PLANES, *maps, blurred=True)
-    bench("stylegan1", g, d, 0.002, logistic_r1, lambda logits: F.softplus(-logits).mean(), runs)
+    g = ProGan(side, PLANES, DIMS, *maps)
+    d = Discriminator(side, PLANES, *maps, blurred=False)
+    bench("progan", g, d, 0.001, wgan_gp, lambda scores: -scores.mean(), runs, side, batch)
+    g = StyleGan1(side, PLANES, DIMS, DIMS, MAPPING_LAYERS, *maps)
+    d = Discriminator(side, PLANES, *maps, blurred=True)
+    bench("stylegan1", g, d, 0.002, logistic_r1, lambda logits: F.softplus(-logits).mean(), runs, side, batch)
     again_with_tuned_allocator()
 
 

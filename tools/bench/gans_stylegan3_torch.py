@@ -1,13 +1,14 @@
-"""StyleGAN 3-t at 64x64 in plain PyTorch, as users run it where no CUDA kernels are: a peer of `bench_gans`.
+"""StyleGAN 3-t and -r in plain PyTorch, as users run them where no CUDA kernels are: a peer of `bench_gans`.
 
 Written from Karras et al. 2021 (arXiv 2106.12423) with the operations of the published code's reference path: styles
 multiplied into the weights and the batch folded into the groups of one convolution; zero insertion, padding and
 depthwise convolutions along one axis each, decimation; bias, leaky ReLU, gain and clamp one after the other; filters of
-scipy. The discriminator is StyleGAN 2's, of stylegan2_torch.py, and so are the mapping network and the form of the
-training: torch.optim.Adam, generated and real images in two passes, R1 in every 16th step. Images are 5 x 64 x 64, 8 a
-batch, made by 14 layers. Against the reference path, the last layer is spared its convolutions with filters of one tap.
+scipy. The discriminator is StyleGAN 2's, of gans_stylegan2_torch.py, and so are the mapping network and the form of the
+training: torch.optim.Adam, generated and real images in two passes, R1 in every 16th step. Images have 5 planes and are
+made by 14 layers; -r has 1x1 convolutions, twice the feature maps and radial filters. Against the reference path, the
+last layer is spared its convolutions with filters of one tap.
 
-    python tools/bench/gans_stylegan3_torch.py [RUNS [THREADS]]
+    python tools/bench/gans_stylegan3_torch.py [RUNS [THREADS [SIDE [BATCH]]]]
 
 prints one JSON line a measurement: phases by themselves, the mean iteration and sampling; then all again under the
 allocator's settings in _peer.py.
@@ -15,21 +16,22 @@ allocator's settings in _peer.py.
 
 import copy
 import math
-import sys
 
 import numpy as np
 import scipy.signal
+import scipy.special
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from _peer import again_with_tuned_allocator, report, seconds
-from stylegan2_torch import SQRT2, Discriminator, Linear, Mapping, channel_function
+from _peer import again_with_tuned_allocator, arguments, report, seconds
+from gans_stylegan2_torch import SQRT2, Discriminator, Linear, Mapping, channel_function
 
-BATCH, PLANES, SIDE = 8, 5, 64
-DIMS, MAPPING_LAYERS, LAYERS, CHANNEL_BASE, CHANNEL_MAX = 512, 2, 14, 4096, 128
+PLANES, DIMS, MAPPING_LAYERS, LAYERS, CHANNEL_MAX = 5, 512, 2, 14, 128
+# Feature maps times side.
+CHANNELS_AT_FULL_SIZE = 64
 MARGIN, FILTER_SIZE, CLAMP, R1_INTERVAL = 10, 6, 256, 16
-MAGNITUDE_DECAY = 0.5 ** (BATCH / 20e3)
+MAGNITUDE_DECAY = 0.999
 
 
 def upfirdn(x, f, up=1, down=1, pad=(0, 0), gain=1.0):
@@ -38,9 +40,12 @@ def upfirdn(x, f, up=1, down=1, pad=(0, 0), gain=1.0):
     x = x.reshape(n, c, h, 1, w, 1)
     x = F.pad(x, [0, up - 1, 0, 0, 0, up - 1]).reshape(n, c, h * up, w * up)
     x = F.pad(x, [pad[0], pad[1], pad[0], pad[1]])
-    f = (f * math.sqrt(gain)).to(x.dtype).flip(0)[None, None].repeat(c, 1, 1)
-    x = F.conv2d(x, f.unsqueeze(2), groups=c)
-    x = F.conv2d(x, f.unsqueeze(3), groups=c)
+    f = (f * gain ** (f.ndim / 2)).to(x.dtype).flip(list(range(f.ndim)))[None, None].repeat(c, *[1] * (f.ndim + 1))
+    if f.ndim == 4:
+        x = F.conv2d(x, f, groups=c)
+    else:
+        x = F.conv2d(x, f.unsqueeze(2), groups=c)
+        x = F.conv2d(x, f.unsqueeze(3), groups=c)
     return x[:, :, ::down, ::down]
 
 
@@ -116,12 +121,22 @@ class Input(nn.Module):
         return x.permute(0, 3, 1, 2)
 
 
+def radial(taps, cutoff, width, fs):
+    """The low-pass that is the same in all directions (appendix C): a jinc under a Kaiser window."""
+    x = (np.arange(taps) - (taps - 1) / 2) / fs
+    r = np.hypot(*np.meshgrid(x, x))
+    f = scipy.special.j1(2 * cutoff * (np.pi * r)) / (np.pi * r)
+    window = np.kaiser(taps, scipy.signal.kaiser_beta(scipy.signal.kaiser_atten(taps, width / (fs / 2))))
+    f *= np.outer(window, window)
+    return f / f.sum()
+
+
 class Layer(nn.Module):
-    def __init__(self, w_dim, source, target, to_image):
+    def __init__(self, w_dim, source, target, to_image, rotates):
         super().__init__()
         in_cutoff, in_width, in_rate, in_size, inputs = source
         out_cutoff, out_width, out_rate, out_size, outputs = target
-        k = 1 if to_image else 3
+        k = 1 if to_image or rotates else 3
         self.affine = Linear(w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, k, k))
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -132,9 +147,13 @@ class Layer(nn.Module):
         rate = 2 * max(in_rate, out_rate)
         self.up, self.down = rate // in_rate, rate // out_rate
         up_taps, down_taps = FILTER_SIZE * self.up, FILTER_SIZE * self.down
-        design = lambda *args: torch.from_numpy(scipy.signal.firwin(args[0], args[1], width=args[2], fs=rate))
-        self.register_buffer("up_filter", design(up_taps, in_cutoff, 2 * in_width).float(), False)
-        self.register_buffer("down_filter", design(down_taps, out_cutoff, 2 * out_width).float(), False)
+        design = lambda taps, cutoff, width: scipy.signal.firwin(taps, cutoff, width=width, fs=rate)
+        # Critically sampled layers keep separable filters.
+        turns = rotates and out_cutoff * 2 != out_rate
+        down = radial(down_taps, out_cutoff, 2 * out_width, rate) if turns else design(down_taps, out_cutoff, 2 * out_width)
+        up = design(up_taps, in_cutoff, 2 * in_width)
+        self.register_buffer("up_filter", torch.from_numpy(up).float(), False)
+        self.register_buffer("down_filter", torch.from_numpy(down).float(), False)
         pad = (out_size - 1) * self.down + 1 - (in_size + k - 1) * self.up + up_taps + down_taps - 2
         before = (pad + self.up) // 2
         self.pad = (before, pad - before)
@@ -156,12 +175,12 @@ class Layer(nn.Module):
 
 
 class Synthesis(nn.Module):
-    def __init__(self, w_dim, bands):
+    def __init__(self, w_dim, bands, rotates):
         super().__init__()
         self.input = Input(w_dim, bands[0])
         self.names = [f"L{i}_{band[3]}_{band[4]}" for i, band in enumerate(bands)]
         for i, name in enumerate(self.names):
-            setattr(self, name, Layer(w_dim, bands[max(i - 1, 0)], bands[i], i == len(bands) - 1))
+            setattr(self, name, Layer(w_dim, bands[max(i - 1, 0)], bands[i], i == len(bands) - 1, rotates))
 
     def forward(self, ws, track):
         x = self.input(ws[:, 0])
@@ -171,10 +190,11 @@ class Synthesis(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self, res, planes, z_dim, w_dim, mapping_layers, layers, base, largest):
+    def __init__(self, res, planes, z_dim, w_dim, mapping_layers, layers, base, largest, rotates):
         super().__init__()
+        base, largest = (2 * base, 2 * largest) if rotates else (base, largest)
         self.mapping = Mapping(z_dim, w_dim, mapping_layers)
-        self.synthesis = Synthesis(w_dim, schedule(res, planes, layers, base, largest))
+        self.synthesis = Synthesis(w_dim, schedule(res, planes, layers, base, largest), rotates)
         self.num_ws = layers + 2
 
     def forward(self, z, track=False):
@@ -184,19 +204,20 @@ class Generator(nn.Module):
         return self.synthesis(w[:, None].repeat(1, self.num_ws, 1), track)
 
 
-def times(runs):
+def times(rotates, runs, side, batch):
     """Times of the phases and of sampling, in seconds."""
-    g = Generator(SIDE, PLANES, DIMS, DIMS, MAPPING_LAYERS, LAYERS, CHANNEL_BASE, CHANNEL_MAX)
-    d = Discriminator(SIDE, PLANES, channel_function(CHANNEL_BASE, CHANNEL_MAX))
+    base = CHANNELS_AT_FULL_SIZE * side
+    g = Generator(side, PLANES, DIMS, DIMS, MAPPING_LAYERS, LAYERS, base, CHANNEL_MAX, rotates)
+    d = Discriminator(side, PLANES, channel_function(base, CHANNEL_MAX))
     ema = copy.deepcopy(g).requires_grad_(False)
     g_opt = torch.optim.Adam(g.parameters(), lr=0.0025, betas=(0.0, 0.99), eps=1e-8)
     d_opt = torch.optim.Adam(d.parameters(), lr=0.002, betas=(0.0, 0.99), eps=1e-8)
-    real = torch.rand(BATCH, PLANES, SIDE, SIDE) * 2 - 1
+    real = torch.rand(batch, PLANES, side, side) * 2 - 1
 
     def g_main():
         d.requires_grad_(False)
         g_opt.zero_grad(set_to_none=True)
-        F.softplus(-d(g(torch.randn(BATCH, DIMS)))).mean().backward()
+        F.softplus(-d(g(torch.randn(batch, DIMS)))).mean().backward()
         g_opt.step()
         d.requires_grad_(True)
         for e, p in zip(ema.parameters(), g.parameters()):
@@ -207,7 +228,7 @@ def times(runs):
     def d_main():
         d_opt.zero_grad(set_to_none=True)
         g.requires_grad_(False)
-        F.softplus(d(g(torch.randn(BATCH, DIMS), track=True))).mean().backward()
+        F.softplus(d(g(torch.randn(batch, DIMS), track=True))).mean().backward()
         F.softplus(-d(real)).mean().backward()
         g.requires_grad_(True)
         d_opt.step()
@@ -222,21 +243,21 @@ def times(runs):
 
     @torch.no_grad()
     def sample():
-        return ema(torch.randn(BATCH, DIMS))[0, 0, 0, 0].item()
+        return ema(torch.randn(batch, DIMS))[0, 0, 0, 0].item()
 
     works = {"phase-g-main": g_main, "phase-d-main": d_main, "phase-d-r1": d_r1, "sample": sample}
     return {name: seconds(runs, work) for name, work in works.items()}
 
 
 def main():
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 2)
+    runs, side, batch = arguments(5, 64, 8)
     torch.manual_seed(0)
-    measured = times(runs)
-    phases = [measured[f"phase-{name}"] for name in ("g-main", "d-main", "d-r1")]
-    measured["iteration"] = [g + d + r / R1_INTERVAL for g, d, r in zip(*phases)]
-    for name, found in measured.items():
-        report(f"stylegan3-t-64-{name}", "pytorch f32", found, version=torch.__version__)
+    for variant in ("t", "r"):
+        measured = times(variant == "r", runs, side, batch)
+        phases = [measured[f"phase-{name}"] for name in ("g-main", "d-main", "d-r1")]
+        measured["iteration"] = [g + d + r / R1_INTERVAL for g, d, r in zip(*phases)]
+        for name, found in measured.items():
+            report(f"stylegan3-{variant}-{side}-{name}", "pytorch f32", found, version=torch.__version__)
     again_with_tuned_allocator()
 
 

@@ -3,7 +3,7 @@
 The same network, batch and step: nn.Module layers in the authors' order (doubling, then 1x1 convolution), Dice and
 cross-entropy at every decoder level but the lowest, clip_grad_norm_, torch.optim.SGD with Nesterov momentum.
 
-    python tools/bench/unet_torch.py [RUNS [THREADS]]
+    python tools/bench/unet_torch.py [RUNS [THREADS [SIDE [BATCH]]]]
 
 prints one JSON line a measurement, then all again under the allocator's settings in _peer.py.
 """
@@ -17,9 +17,9 @@ import torch.nn.functional as F
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
 from unet import UNet  # noqa: E402
 
-from _peer import again_with_tuned_allocator, report, seconds  # noqa: E402
+from _peer import again_with_tuned_allocator, arguments, report, seconds  # noqa: E402
 
-BATCH, SIDE, WARM_UP, SMOOTH = 16, 64, 3, 1e-5
+WARM_UP, SMOOTH = 3, 1e-5
 
 
 def dice_cross_entropy(logits, labels):
@@ -40,12 +40,10 @@ def standardised(images):
 
 
 def main():
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
-    torch.set_num_threads(threads)
+    runs, side, batch = arguments(10, 64, 16)
     torch.manual_seed(0)
-    images = torch.randint(0, 256, (BATCH, 4, SIDE, SIDE), dtype=torch.uint8)
-    labels = torch.randint(0, 4, (BATCH, SIDE, SIDE))
+    images = torch.randint(0, 256, (batch, 4, side, side), dtype=torch.uint8)
+    labels = torch.randint(0, 4, (batch, side, side))
     weights = torch.tensor([1, 1 / 2, 1 / 4])
     weights = weights / weights.sum()
     for name in ("f32", "bf16 autocast"):
@@ -57,7 +55,7 @@ def main():
             optimiser.zero_grad()
             x = standardised(images)
             with autocast:
-                levels = network(x, SIDE)
+                levels = network(x, side)
             loss = sum(w * dice_cross_entropy(level.float(), labels) for w, level in zip(weights, levels))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 12)
@@ -67,9 +65,9 @@ def main():
         @torch.no_grad()
         def predict():
             with autocast:
-                return network(standardised(images), SIDE)[0].argmax(1)
+                return network(standardised(images), side)[0].argmax(1)
 
-        for bench, work in (("unet-train-step-64", step), ("unet-predict-64", predict)):
+        for bench, work in ((f"unet-train-step-{side}", step), (f"unet-predict-{side}", predict)):
             report(bench, f"pytorch {name}", seconds(runs, work, WARM_UP), version=torch.__version__)
     again_with_tuned_allocator()
 

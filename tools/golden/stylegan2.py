@@ -1,5 +1,5 @@
 """Golden values for the StyleGAN 2 networks: weights, inputs, outputs and gradients of a tiny configuration
-from the plain PyTorch implementation in tools/bench/stylegan2_torch.py.
+from the plain PyTorch implementation in tools/bench/gans_stylegan2_torch.py.
 
     python tools/golden/stylegan2.py crates/nets/tests/golden/stylegan2.safetensors
 """
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bench"))
-import stylegan2_torch as peer
+import gans_stylegan2_torch as peer
 
 RES, PLANES, Z, W, LAYERS = 16, 3, 6, 8, 2
 

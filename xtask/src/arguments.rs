@@ -14,7 +14,7 @@ cargo xtask VERB
   test [FILTER]                every test that CI runs
   demo [--quick] [--dir DIR]   the whole chain on a phantom cohort; ends by naming a report
                                (default DIR: demo, demo-quick)
-  bench [FILTER] [--python PYTHON] [--rounds N]
+  bench [FILTER] [--python PYTHON] [--rounds N] [-- RUNS [THREADS [SIDE [BATCH]]]]
                                timings as JSON lines; with --python, beside the peers in tools/bench
 
 environment
@@ -33,6 +33,8 @@ pub(crate) struct BenchOptions {
     pub(crate) python: Option<PathBuf>,
     /// How often each bench and its peer take turns.
     pub(crate) rounds: usize,
+    /// What follows `--`, for bench and peers alike.
+    pub(crate) sizes: Vec<String>,
 }
 
 /// What to do.
@@ -60,6 +62,10 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Verb, Fai
     let mut filter = None;
     let mut flags = Flags::default();
     while let Some(word) = words.next() {
+        if verb == "bench" && word == "--" {
+            flags.sizes = words.by_ref().collect();
+            break;
+        }
         let mut value = |of: &str| words.next().ok_or_else(|| usage(format!("{of} expects a value")));
         match (verb.as_str(), word.as_str()) {
             (_, "--help" | "-h") => return Ok(Verb::Help),
@@ -84,6 +90,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Verb, Fai
             filter,
             python: flags.python,
             rounds: flags.rounds.unwrap_or(DEFAULT_ROUNDS),
+            sizes: flags.sizes,
         })),
         other => Err(usage(format!("expected a verb, found `{other}`"))),
     }
@@ -96,6 +103,7 @@ struct Flags {
     dir: Option<PathBuf>,
     python: Option<PathBuf>,
     rounds: Option<usize>,
+    sizes: Vec<String>,
 }
 
 /// A demo refuses to go on in the folder of one of another size, so each size has its own.
@@ -127,8 +135,13 @@ mod tests {
         assert_eq!(parsed("demo --quick --dir out").unwrap(), Verb::Demo { quick: true, dir: "out".into() });
         assert_ne!(parsed("demo").unwrap(), parsed("demo --dir demo-quick").unwrap());
         assert_eq!(parsed("demo --quick").unwrap(), Verb::Demo { quick: true, dir: "demo-quick".into() });
-        let bench = BenchOptions { filter: Some("unet".into()), python: Some("py".into()), rounds: 3 };
-        assert_eq!(parsed("bench unet --python py --rounds 3").unwrap(), Verb::Bench(bench));
+        let bench = BenchOptions {
+            filter: Some("unet".into()),
+            python: Some("py".into()),
+            rounds: 3,
+            sizes: vec!["5".into(), "2".into()],
+        };
+        assert_eq!(parsed("bench unet --python py --rounds 3 -- 5 2").unwrap(), Verb::Bench(bench));
     }
 
     #[test]

@@ -1,24 +1,20 @@
-//! Times of a training step and of sampling of Progressive GAN and StyleGAN 1, fully grown, and of StyleGAN 3-t, as
-//! JSON lines; the peers are `tools/bench/gans_growing_torch.py` and `tools/bench/gans_stylegan3_torch.py`, the same
-//! networks, losses and batch: 8 images of 5 x 64 x 64.
+//! Times of a training step and of sampling of every GAN, fully grown, as JSON lines; the peers are
+//! `tools/bench/gans_*_torch.py`, the same networks, losses and batches of images with 5 planes.
 //!
-//! `cargo run --release -p synthmr-train --example bench_gans [RUNS [THREADS]]`
+//! `cargo run --release -p synthmr-train --example bench_gans [RUNS [THREADS [SIDE [BATCH]]]]`
 
 mod common;
 
 use std::hint::black_box;
 
 use synthmr_core::{LabelEncoding, LabelScheme};
-use synthmr_nets::engine::{Precision, set_threads};
+use synthmr_nets::engine::Precision;
 use synthmr_train::config;
 use synthmr_train::generator::{DrawOptions, GeneratorConfig, PRESETS, image_source, learner};
 use synthmr_train::planes::Planes;
 use tch::{Device, Kind, Tensor};
 
-use common::{argument, precisions, report, seconds};
-
-/// Images of a step, and images drawn at once.
-const BATCH: u64 = 8;
+use common::{Size, precisions, report, seconds};
 
 /// What is measured of one family.
 struct Contestant {
@@ -26,97 +22,172 @@ struct Contestant {
     name: &'static str,
     preset: &'static str,
     settings: &'static [&'static str],
-    /// Steps from one R1 penalty to the next; 1 where all penalties are part of every step.
-    r1_interval: u64,
+    /// Settings of feature maps times side; 64 maps at the full resolution.
+    bases: &'static [&'static str],
+    /// Penalties that are not part of every step.
+    lazy: &'static [Lazy],
 }
 
-const CONTESTANTS: [Contestant; 3] = [
+/// A penalty that comes every so many steps, by the setting with it and the setting without.
+struct Lazy {
+    with: &'static [&'static str],
+    without: &'static [&'static str],
+    interval: f64,
+}
+
+const R1_EVERY_16: Lazy =
+    Lazy { with: &["loss.r1_gamma=10.0"], without: &["loss.r1_gamma=0.0"], interval: 16.0 };
+
+/// The mapping network and the latents of the published StyleGANs.
+const STYLES: [&str; 2] = ["network.z_dim=512", "network.w_dim=512"];
+
+const CONTESTANTS: [Contestant; 6] = [
     Contestant {
         name: "progan",
         preset: "progan-tiny-64",
         settings: &[
             "network.z_dim=512",
-            "network.channel_base=8192",
+            "network.channel_base=16384",
             "network.channel_max=128",
             "loss.gp_weight=10.0",
             "loss.drift=0.001",
         ],
-        r1_interval: 1,
+        bases: &[],
+        lazy: &[],
     },
     Contestant {
         name: "stylegan1",
         preset: "stylegan1-tiny-64",
         settings: &[
-            "network.z_dim=512",
-            "network.w_dim=512",
+            STYLES[0],
+            STYLES[1],
             "network.mapping_layers=8",
-            "network.channel_base=8192",
+            "network.channel_base=16384",
             "network.channel_max=128",
             "loss.r1_gamma=10.0",
             "loss.r1_interval=1",
         ],
-        r1_interval: 1,
+        bases: &[],
+        lazy: &[],
+    },
+    Contestant {
+        name: "stylegan2",
+        preset: "stylegan2-tiny-64",
+        settings: &[
+            STYLES[0],
+            STYLES[1],
+            "network.mapping_layers=8",
+            "network.channel_max=128",
+            "loss.r1_interval=1",
+            "loss.path_length_interval=1",
+        ],
+        bases: &["network.channel_base"],
+        lazy: &[
+            R1_EVERY_16,
+            Lazy {
+                with: &["loss.path_length_weight=2.0"],
+                without: &["loss.path_length_weight=0.0"],
+                interval: 4.0,
+            },
+        ],
+    },
+    Contestant {
+        name: "r3gan",
+        preset: "r3gan-tiny-64",
+        settings: &[
+            STYLES[0],
+            STYLES[1],
+            "network.mapping_layers=8",
+            "network.channel_max=128",
+            "loss.r1_interval=1",
+        ],
+        bases: &["network.channel_base"],
+        lazy: &[Lazy {
+            with: &["loss.r1_gamma=0.05", "loss.r2_gamma=0.05"],
+            without: &["loss.r1_gamma=0.0", "loss.r2_gamma=0.0"],
+            interval: 4.0,
+        }],
     },
     Contestant {
         name: "stylegan3-t",
         preset: "stylegan3-t-tiny-64",
-        settings: &[
-            "network.z_dim=512",
-            "network.w_dim=512",
-            "network.mapping_layers=2",
-            "network.layers=14",
-            "network.channel_base=4096",
-            "network.channel_max=128",
-            "network.discriminator_base=4096",
-            "network.discriminator_max=128",
-            "loss.r1_gamma=10.0",
-            "loss.r1_interval=16",
-        ],
-        r1_interval: 16,
+        settings: &STYLEGAN3,
+        bases: &["network.channel_base", "network.discriminator_base"],
+        lazy: &[R1_EVERY_16],
+    },
+    Contestant {
+        name: "stylegan3-r",
+        preset: "stylegan3-r-tiny-64",
+        settings: &STYLEGAN3,
+        bases: &["network.channel_base", "network.discriminator_base"],
+        lazy: &[R1_EVERY_16],
     },
 ];
 
+const STYLEGAN3: [&str; 8] = [
+    STYLES[0],
+    STYLES[1],
+    "network.mapping_layers=2",
+    "network.layers=14",
+    "network.channel_max=128",
+    "network.discriminator_max=128",
+    "loss.r1_interval=1",
+    "loss.blur_sigma=0.0",
+];
+
 fn main() {
-    let runs = argument(1, 5);
-    set_threads(argument(2, 2));
+    let size = Size::from_arguments(5, 64, 8);
+    let only = std::env::args().nth(5);
     let planes = Planes::new(4, &LabelScheme::brats(), LabelEncoding::Gray, Device::Cpu);
-    for contestant in &CONTESTANTS {
+    for contestant in CONTESTANTS.iter().filter(|c| only.as_ref().is_none_or(|only| c.name == only)) {
         for precision in precisions() {
-            let iteration = iteration_seconds(contestant, &planes, precision, runs);
-            report(&format!("{}-64-iteration", contestant.name), precision, &iteration);
-            let sample = sample_seconds(contestant, &planes, precision, runs);
-            report(&format!("{}-64-sample", contestant.name), precision, &sample);
+            let iteration = iteration_seconds(contestant, &planes, precision, size);
+            report(&format!("{}-{}-iteration", contestant.name, size.side), precision, &iteration);
+            let sample = sample_seconds(contestant, &planes, precision, size);
+            report(&format!("{}-{}-sample", contestant.name, size.side), precision, &sample);
         }
     }
 }
 
 impl Contestant {
-    /// Its configuration with further settings.
+    /// Its configuration at a size with further settings.
     #[expect(clippy::expect_used, reason = "the preset and the settings are constants")]
-    fn config(&self, more: &[&str]) -> GeneratorConfig {
-        let batch = format!("batch={BATCH}");
-        let common = [batch.as_str(), "loss.style_mixing=0.0", "augment.mode=none"];
-        let all = common.iter().chain(self.settings).chain(more);
-        let settings: Vec<String> = all.map(|&setting| setting.to_owned()).collect();
+    fn config(&self, size: Size, more: &[&str]) -> GeneratorConfig {
+        let mut settings = vec![
+            format!("resolution={}", size.side),
+            format!("batch={}", size.batch),
+            "loss.style_mixing=0.0".to_owned(),
+            "augment.mode=none".to_owned(),
+        ];
+        // StyleGAN 3-r has twice the feature maps in its generator.
+        let rotates = self.name == "stylegan3-r";
+        for &base in self.bases {
+            let factor = if rotates && base == "network.channel_base" { 2 } else { 1 };
+            settings.push(format!("{base}={}", factor * 64 * size.side));
+        }
+        settings.extend(self.settings.iter().chain(more).map(|&setting| setting.to_owned()));
+        if rotates {
+            settings.push("network.channel_max=256".to_owned());
+        }
         config::resolve(PRESETS, Some(self.preset), None, &settings).expect("the preset resolves")
     }
 }
 
 /// Seconds of mean steps: a penalty that is not part of every step counts as often as it comes.
-fn iteration_seconds(
-    contestant: &Contestant,
-    planes: &Planes,
-    precision: Precision,
-    runs: usize,
-) -> Vec<f64> {
-    // Every step measured is one with all penalties.
-    let with_all = step_seconds(&contestant.config(&[]), planes, precision, runs);
-    if contestant.r1_interval == 1 {
-        return with_all;
+fn iteration_seconds(contestant: &Contestant, planes: &Planes, precision: Precision, size: Size) -> Vec<f64> {
+    let without: Vec<&str> = contestant.lazy.iter().flat_map(|lazy| lazy.without).copied().collect();
+    let seconds =
+        |settings: &[&str]| step_seconds(&contestant.config(size, settings), planes, precision, size.runs);
+    let plain = seconds(&without);
+    let mut mean = plain.clone();
+    for lazy in contestant.lazy {
+        // Every step measured is one with this penalty; the last value of a setting counts.
+        let settings = [&without, lazy.with].concat();
+        for ((mean, with), plain) in mean.iter_mut().zip(seconds(&settings)).zip(&plain) {
+            *mean += (with - plain) / lazy.interval;
+        }
     }
-    let plain = step_seconds(&contestant.config(&["loss.r1_gamma=0.0"]), planes, precision, runs);
-    let mean = |(plain, with_r1): (&f64, &f64)| plain + (with_r1 - plain) / contestant.r1_interval as f64;
-    plain.iter().zip(&with_all).map(mean).collect()
+    mean
 }
 
 fn step_seconds(config: &GeneratorConfig, planes: &Planes, precision: Precision, runs: usize) -> Vec<f64> {
@@ -141,12 +212,12 @@ fn first_full_size(config: &GeneratorConfig) -> u64 {
     images_seen
 }
 
-fn sample_seconds(contestant: &Contestant, planes: &Planes, precision: Precision, runs: usize) -> Vec<f64> {
-    let source = image_source(&contestant.config(&[]), planes, Device::Cpu, precision);
+fn sample_seconds(contestant: &Contestant, planes: &Planes, precision: Precision, size: Size) -> Vec<f64> {
+    let source = image_source(&contestant.config(size, &[]), planes, Device::Cpu, precision);
     let options = DrawOptions::default();
     let draw = || {
-        let images = source.draw(0, 0..BATCH, &options, &|| false);
+        let images = source.draw(0, 0..size.batch as u64, &options, &|| false);
         black_box(images.map(|images| images.double_value(&[0, 0, 0, 0])));
     };
-    seconds(runs, 1, draw)
+    seconds(size.runs, 1, draw)
 }

@@ -6,32 +6,23 @@
 mod common;
 
 use synthmr_core::random::{Draw, Stream, rng};
-use synthmr_nets::engine::set_threads;
 use synthmr_nets::segmenters::{Padding, UNet, UNetConfig};
 use synthmr_train::optimiser::{Sgd, clip_gradient_norm};
 use synthmr_train::segmentation::{Target, deep_loss, deep_supervision_weights, normalised};
 use tch::{Device, Kind, Tensor};
 
-use common::{argument, precisions, report, seconds};
+use common::{Size, precisions, report, seconds};
 
-const BATCH: usize = 16;
-const SIDE: usize = 64;
 /// Steps before the clock starts.
 const WARM_UP: usize = 3;
 
 fn main() {
-    let runs = argument(1, 10);
-    set_threads(argument(2, 2));
-    let (images, labels) = batch();
+    let size = Size::from_arguments(10, 64, 16);
+    let Size { runs, side, .. } = size;
+    let (images, labels) = batch(size);
     for precision in precisions() {
-        let config = UNetConfig {
-            inputs: 4,
-            classes: 4,
-            base_filters: 32,
-            depth: 5,
-            padding: Padding::Same,
-            side: 64,
-        };
+        let config =
+            UNetConfig { inputs: 4, classes: 4, base_filters: 32, depth: 5, padding: Padding::Same, side };
         let network = UNet::new(&config, 0, Device::Cpu, precision);
         let mut optimiser = Sgd::new(&network.parameters, 0.99, 3e-5);
         let weights = deep_supervision_weights(4);
@@ -45,20 +36,20 @@ fn main() {
             optimiser.step(&network.parameters, 2e-2);
             std::hint::black_box(loss.double_value(&[]));
         };
-        report("unet-train-step-64", precision, &seconds(runs, WARM_UP, step));
+        report(&format!("unet-train-step-{side}"), precision, &seconds(runs, WARM_UP, step));
         let predict = || {
             let logits = tch::no_grad(|| network.forward(&normalised(&images, config.input_side())));
             std::hint::black_box(logits.argmax(1, false).int64_value(&[0, 0, 0]));
         };
-        report("unet-predict-64", precision, &seconds(runs, WARM_UP, predict));
+        report(&format!("unet-predict-{side}"), precision, &seconds(runs, WARM_UP, predict));
     }
 }
 
 /// A batch of noise; times do not depend on the values.
-fn batch() -> (Tensor, Tensor) {
+fn batch(size: Size) -> (Tensor, Tensor) {
     let mut r = rng(0, Stream::Test, 0);
-    let images: Vec<u8> = (0..BATCH * 4 * SIDE * SIDE).map(|_| r.below(256) as u8).collect();
-    let labels: Vec<u8> = (0..BATCH * SIDE * SIDE).map(|_| r.below(4) as u8).collect();
-    let (n, s) = (BATCH as i64, SIDE as i64);
+    let (n, s) = (size.batch, size.side);
+    let images: Vec<u8> = (0..n * 4 * s * s).map(|_| r.below(256) as u8).collect();
+    let labels: Vec<u8> = (0..n * s * s).map(|_| r.below(4) as u8).collect();
     (Tensor::from_slice(&images).view([n, 4, s, s]), Tensor::from_slice(&labels).view([n, s, s]))
 }

@@ -50,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<(), F
     let mut all = Vec::new();
     for (name, contest) in &contests {
         for round in 1..=options.rounds {
-            for mut command in commands(workspace, contest, &examples, options.python.as_deref()) {
+            for mut command in commands(workspace, contest, &examples, options) {
                 eprintln!("bench {name}, round {round} of {}", options.rounds);
                 match measure(&mut command) {
                     Ok(rows) => all.extend(rows),
@@ -125,10 +125,10 @@ fn commands(
     workspace: &Workspace,
     contest: &Contest,
     examples: &Path,
-    python: Option<&Path>,
+    options: &BenchOptions,
 ) -> Vec<Command> {
     let ours = contest.ours.as_ref().map(|(_, example)| Command::new(examples.join(example)));
-    let peers = python.into_iter().flat_map(|python| {
+    let peers = options.python.iter().flat_map(|python| {
         contest.peers.iter().map(move |script| {
             let mut command = Command::new(python);
             command.arg(script);
@@ -137,7 +137,7 @@ fn commands(
     });
     let mut commands: Vec<Command> = ours.into_iter().chain(peers).collect();
     for command in &mut commands {
-        command.current_dir(&workspace.root);
+        command.current_dir(&workspace.root).args(&options.sizes);
     }
     commands
 }

@@ -2,12 +2,30 @@
 
 use std::time::Instant;
 
-use synthmr_nets::engine::Precision;
+use synthmr_nets::engine::{Precision, set_threads};
 use tch::Device;
 
-/// The number at `index` of the command line, or `default`.
-pub(crate) fn argument(index: usize, default: usize) -> usize {
-    std::env::args().nth(index).and_then(|n| n.parse().ok()).unwrap_or(default)
+/// How much is measured: `[RUNS [THREADS [SIDE [BATCH]]]]` of the command line.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) runs: usize,
+    /// Of the images, in pixels.
+    pub(crate) side: i64,
+    /// Images of a step, and images drawn at once.
+    pub(crate) batch: i64,
+}
+
+impl Size {
+    /// From the command line, or these where it is silent; sets the threads, 2 unless given.
+    pub(crate) fn from_arguments(runs: usize, side: i64, batch: i64) -> Self {
+        let number = |index: usize| std::env::args().nth(index).and_then(|n| n.parse::<usize>().ok());
+        set_threads(number(2).unwrap_or(2));
+        Self {
+            runs: number(1).unwrap_or(runs),
+            side: number(3).map_or(side, |side| side as i64),
+            batch: number(4).map_or(batch, |batch| batch as i64),
+        }
+    }
 }
 
 /// f32, and bf16 where the processor multiplies in it.

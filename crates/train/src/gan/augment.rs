@@ -12,7 +12,9 @@
 use synthmr_core::random::{self, Draw, Stream};
 use tch::{Kind, Tensor};
 
-use crate::affine::{Between, IDENTITY, Matrix, Outside, grid, product, resampled, rotation, scaling, translation};
+use crate::affine::{
+    Between, IDENTITY, Matrix, Outside, grid, product, resampled, rotation, scaling, translation,
+};
 
 /// The strength of augmentation and what it follows.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -106,7 +106,8 @@ impl Augmentation {
         if let Some(chosen) = chosen(|plane| plane.contrast) {
             chosen.replace(&planes, |x, factor| {
                 let mean = x.mean_dim(OVER_PIXELS, true, Kind::Float);
-                ((&x - &mean) * factor + mean).clamp_tensor(Some(x.amin(OVER_PIXELS, true)), Some(x.amax(OVER_PIXELS, true)))
+                ((&x - &mean) * factor + mean)
+                    .clamp_tensor(Some(x.amin(OVER_PIXELS, true)), Some(x.amax(OVER_PIXELS, true)))
             });
         }
         if let Some(chosen) = chosen(|plane| plane.inverted_gamma) {
@@ -119,7 +120,8 @@ impl Augmentation {
     }
 
     fn add_noise(&self, images: &Tensor) {
-        let rows: Vec<i64> = (0..self.noise.len() as i64).filter(|&row| self.noise[row as usize] > 0.0).collect();
+        let rows: Vec<i64> =
+            (0..self.noise.len() as i64).filter(|&row| self.noise[row as usize] > 0.0).collect();
         if rows.is_empty() {
             return;
         }
@@ -169,7 +171,8 @@ struct Chosen {
 impl Chosen {
     fn new(changes: &[PlaneChange], planes: &Tensor, pick: fn(&PlaneChange) -> Option<f64>) -> Option<Self> {
         let (mut rows, mut strengths) = (Vec::new(), Vec::new());
-        for (row, strength) in changes.iter().enumerate().filter_map(|(row, plane)| Some((row, pick(plane)?))) {
+        for (row, strength) in changes.iter().enumerate().filter_map(|(row, plane)| Some((row, pick(plane)?)))
+        {
             rows.push(row as i64);
             strengths.push(strength as f32);
         }

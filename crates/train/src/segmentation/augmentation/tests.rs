@@ -75,11 +75,7 @@ fn what_happens_to_an_image_does_not_depend_on_its_batch() {
 
 #[test]
 fn images_and_classes_move_alike() {
-    let config = AugmentationConfig {
-        rotation: always(90.0, 90.0),
-        mirror_probability: 1.0,
-        ..nothing()
-    };
+    let config = AugmentationConfig { rotation: always(90.0, 90.0), mirror_probability: 1.0, ..nothing() };
     let x = images(2);
     let labels = x.select(1, 0);
     let (moved, moved_labels) = Augmentation::draw(&config, 3, 0, 2, 2).moved(&x, &labels);

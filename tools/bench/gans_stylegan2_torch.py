@@ -1,26 +1,26 @@
-"""StyleGAN 2 in plain PyTorch, as users run it: the peer of `bench_stylegan2` and the judge of our networks.
+"""StyleGAN 2 in plain PyTorch, as users run it: the peer of `bench_gans` and the judge of our networks.
 
 Written from Karras et al. 2020 (arXiv 1912.04958) with the operations of the published code's reference path
 (no custom CUDA kernels): zero insertion + padding + depthwise convolution for resampling, scale - convolve -
 scale for modulation, bias + leaky ReLU + gain as separate operations, torch.optim.Adam, generated and real
 images in two passes of the discriminator.
 
-    python tools/bench/stylegan2_torch.py [RUNS]
+    python tools/bench/gans_stylegan2_torch.py [RUNS [THREADS [SIDE [BATCH]]]]
 
-prints one JSON line a measurement: phases by themselves, both main phases, and the mean iteration; then all again
-under the allocator's settings in _peer.py.
+prints one JSON line a measurement: phases by themselves, both main phases, the mean iteration, sampling, and the mean
+iteration with the loss of R3GAN (Huang et al. 2024: relativistic, R1 and R2, here every fourth step); then all again under the allocator's settings in _peer.py.
 """
 
 import math
-import sys
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from _peer import again_with_tuned_allocator, report, seconds
+from _peer import again_with_tuned_allocator, arguments, report, seconds
 
 SQRT2 = math.sqrt(2)
+R3GAN_INTERVAL = 4
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0])
 
 
@@ -229,7 +229,7 @@ def channel_function(base, largest):
 
 
 def step_times(res, batch, base, largest, planes, dims, mapping_layers, runs):
-    """Times of the four phases, in seconds."""
+    """Times of the phases and of sampling, in seconds."""
     channels = channel_function(base, largest)
     g = Generator(res, planes, dims, dims, mapping_layers, channels)
     d = Discriminator(res, planes, channels)
@@ -277,25 +277,60 @@ def step_times(res, batch, base, largest, planes, dims, mapping_layers, runs):
         (grad.square().sum([1, 2, 3]).mean() * (8 / 2) * 16 + logits.sum() * 0).backward()
         d_opt.step()
 
-    phases = {"g-main": g_main, "g-path": g_path, "d-main": d_main, "d-r1": d_r1}
+    @torch.no_grad()
+    def sample():
+        return ema(torch.randn(batch, dims))[0, 0, 0, 0].item()
+
+    def relativistic_g():
+        d.requires_grad_(False)
+        g_opt.zero_grad(set_to_none=True)
+        F.softplus(d(real) - d(g(torch.randn(batch, dims), "random"))).mean().backward()
+        g_opt.step()
+        d.requires_grad_(True)
+        for e, p in zip(ema.parameters(), g.parameters()):
+            e.copy_(p.detach().lerp(e, 0.999))
+
+    def relativistic_d(penalties):
+        d_opt.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            fake = g(torch.randn(batch, dims), "random")
+        pair = [x.detach().requires_grad_(penalties) for x in (real, fake)]
+        logits = [d(x) for x in pair]
+        loss = F.softplus(logits[1] - logits[0]).mean()
+        if penalties:
+            for x, score in zip(pair, logits):
+                (grad,) = torch.autograd.grad(score.sum(), x, create_graph=True)
+                loss = loss + grad.square().sum([1, 2, 3]).mean() * (0.05 / 2) * R3GAN_INTERVAL
+        loss.backward()
+        d_opt.step()
+
+    phases = {"g-main": g_main, "g-path": g_path, "d-main": d_main, "d-r1": d_r1, "sample": sample}
+    phases |= {
+        "r3gan-g": relativistic_g,
+        "r3gan-d": lambda: relativistic_d(False),
+        "r3gan-d-penalties": lambda: relativistic_d(True),
+    }
     return {name: seconds(runs, phase) for name, phase in phases.items()}
 
 
 def main():
-    torch.set_num_threads(2)
+    runs, side, batch = arguments(5, 64, 8)
     torch.manual_seed(0)
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    times = step_times(64, 8, 4096, 128, 5, 512, 8, runs)
+    times = step_times(side, batch, 64 * side, 128, 5, 512, 8, runs)
     more = {"version": torch.__version__}
-    for phase, phase_seconds in times.items():
-        report(f"stylegan2-64-phase-{phase}", "pytorch f32", phase_seconds, **more)
-    report("stylegan2-64-main", "pytorch f32", [g + d for g, d in zip(times["g-main"], times["d-main"])], **more)
+    for phase in ("g-main", "g-path", "d-main", "d-r1"):
+        report(f"stylegan2-{side}-phase-{phase}", "pytorch f32", times[phase], **more)
+    report(f"stylegan2-{side}-sample", "pytorch f32", times["sample"], **more)
+    report(f"stylegan2-{side}-main", "pytorch f32", [g + d for g, d in zip(times["g-main"], times["d-main"])], **more)
     # One iteration with lazy regularisation: both main phases, the path length every 4, R1 every 16 steps.
     combined = [
         g + d + p / 4 + r / 16
         for g, d, p, r in zip(times["g-main"], times["d-main"], times["g-path"], times["d-r1"])
     ]
-    report("stylegan2-64-iteration", "pytorch f32", combined, **more)
+    report(f"stylegan2-{side}-iteration", "pytorch f32", combined, **more)
+    lazily = zip(times["r3gan-g"], times["r3gan-d"], times["r3gan-d-penalties"])
+    r3gan = [g + d + (both - d) / R3GAN_INTERVAL for g, d, both in lazily]
+    report(f"r3gan-{side}-iteration", "pytorch f32", r3gan, **more)
     again_with_tuned_allocator()
 
 
