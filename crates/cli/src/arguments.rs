@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{adopt, check, demo, doctor, evaluate, import, phantom, report, sample, train};
+use crate::commands::{
+    adopt, check, compare, demo, doctor, evaluate, import, phantom, report, sample, train,
+};
 
 /// Turns an annotated MR cohort into a synthetic data set that can be shared, and measures what it is worth.
 #[derive(Debug, Parser)]
@@ -45,6 +47,8 @@ pub(crate) enum Verb {
     Sample(sample::Sample),
     /// Test a segmenter on held-out subjects.
     Evaluate(evaluate::Evaluate),
+    /// Compare conditions subject by subject.
+    Compare(compare::Compare),
     /// Put everything into one HTML file.
     Report(report::Report),
     /// Run the whole chain on a phantom cohort.

@@ -6,10 +6,12 @@
 //! order, width fastest; spacings are millimetres in the same order; distances are millimetres.
 //!
 //! * [`evaluate_subject`] scores one subject, [`summarise`] a set of them.
+//! * [`compare`] sets conditions beside a reference, subject by subject.
 //! * [`overlap`] and [`surface`] are the metrics themselves.
 //! * [`statistics`] holds bootstrap intervals, the Wilcoxon signed-rank test and Holm's correction.
 
 mod bits;
+mod compare;
 mod evaluate;
 mod nearest;
 pub mod overlap;
@@ -18,7 +20,8 @@ pub mod statistics;
 mod summarise;
 pub mod surface;
 
+pub use compare::{Condition, compare};
 pub use evaluate::{EMPTY_RULE, NamedValues, evaluate_subject, evaluate_subject_with};
 pub use pair::{ClassSet, LabelPair, MetricsError};
-pub use summarise::{Summaries, summarise};
+pub use summarise::{METRIC_NAMES, Summaries, summarise};
 pub use surface::Hd95Convention;

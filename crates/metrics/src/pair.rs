@@ -55,6 +55,14 @@ pub enum MetricsError {
         /// The class or region.
         name: String,
     },
+    /// Evaluations that are compared are not of the same subjects.
+    #[error("{condition}: seed {seed} has other subjects than the reference's first seed")]
+    Subjects {
+        /// Name of the condition.
+        condition: String,
+        /// Number of its evaluation, from 1.
+        seed: usize,
+    },
     /// The interval's level or number of resamples makes no sense.
     #[error(
         "bootstrap of {resamples} resamples at level {level}: expected at least 1 and a level between 0 and 1"

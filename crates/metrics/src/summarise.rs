@@ -23,9 +23,13 @@ pub struct Summaries {
     pub mean: MetricSummary,
 }
 
-type Metric = fn(&MetricValues) -> Option<f64>;
+pub(crate) type Metric = fn(&MetricValues) -> Option<f64>;
 
-const METRICS: [Metric; 6] = [|v| v.dice, |v| v.precision, |v| v.recall, |v| v.hd, |v| v.hd95, |v| v.assd];
+/// Names of the metrics in `eval.json`, in one order with their values.
+pub const METRIC_NAMES: [&str; 6] = ["dice", "precision", "recall", "hd", "hd95", "assd"];
+
+pub(crate) const METRICS: [Metric; METRIC_NAMES.len()] =
+    [|v| v.dice, |v| v.precision, |v| v.recall, |v| v.hd, |v| v.hd95, |v| v.assd];
 
 /// Summarises the subjects' values. For each metric the mean is over the subjects that have a value (their
 /// number is `n`), and the interval is the percentile bootstrap over those subjects ([`Bootstrap`]) with the
@@ -49,10 +53,8 @@ pub fn summarise(
 
     // `summaries` has established that every subject has every class.
     let means = METRICS.map(|metric| -> Vec<f64> {
-        let of_subject = |subject: &SubjectResult| {
-            let values: Vec<f64> = class_names.iter().filter_map(|&c| metric(&subject.classes[c])).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
+        let of_subject =
+            |subject: &SubjectResult| mean(class_names.iter().filter_map(|&c| metric(&subject.classes[c])));
         subjects.iter().filter_map(of_subject).collect()
     });
     let empty = classes.values().fold(EmptyCounts::default(), |sum, class| EmptyCounts {
@@ -81,6 +83,12 @@ fn summaries(
         Ok((name.to_owned(), summary(&samples, count_empty(&values), bootstrap)?))
     };
     names.par_iter().map(one).collect()
+}
+
+/// The mean of the values, if there are any.
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
 }
 
 fn count_empty(values: &[MetricValues]) -> EmptyCounts {

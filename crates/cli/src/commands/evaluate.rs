@@ -21,9 +21,9 @@ use crate::failure::{Code, Failure};
 use crate::watch::Terminal;
 
 /// Bootstrap resamples: the ends of a 95 % interval move by less than a tenth of its width beyond this.
-const RESAMPLES: usize = 10_000;
+pub(super) const RESAMPLES: usize = 10_000;
 /// Level of the intervals.
-const LEVEL: f64 = 0.95;
+pub(super) const LEVEL: f64 = 0.95;
 
 /// Test a segmenter on held-out subjects.
 ///
@@ -216,7 +216,7 @@ fn check_out(out: &Path) -> Result<(), Failure> {
 }
 
 /// `0.812 [0.770, 0.851]`; the mean alone when one subject has a value, a dash when none has.
-fn interval(interval: &Interval, digits: usize) -> String {
+pub(super) fn interval(interval: &Interval, digits: usize) -> String {
     match (interval.mean, interval.low, interval.high) {
         (Some(mean), Some(low), Some(high)) => format!("{mean:.digits$} [{low:.digits$}, {high:.digits$}]"),
         (Some(mean), ..) => format!("{mean:.digits$}"),

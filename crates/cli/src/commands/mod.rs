@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Adopt(adopt) => adopt.run(common),
         Verb::Sample(sample) => sample.run(common),
         Verb::Evaluate(evaluate) => evaluate.run(common),
+        Verb::Compare(compare) => compare.run(common),
         Verb::Report(report) => report.run(),
         Verb::Demo(demo) => demo.run(common),
     }

@@ -25,7 +25,7 @@ pub(crate) struct Report {
     #[arg(long = "run", value_name = "RUN", group = "inputs")]
     runs: Vec<PathBuf>,
     /// Evaluation with the name of its condition (real, synthetic, both or any other); may be repeated.
-    #[arg(long = "evaluation", value_name = "NAME=FILE", value_parser = evaluation, group = "inputs")]
+    #[arg(long = "evaluation", value_name = "NAME=FILE", value_parser = named_file, group = "inputs")]
     evaluations: Vec<(String, PathBuf)>,
     /// Heading of the page.
     #[arg(long, value_name = "TEXT", default_value = "Synthetic MR images")]
@@ -35,7 +35,8 @@ pub(crate) struct Report {
     out: PathBuf,
 }
 
-fn evaluation(text: &str) -> Result<(String, PathBuf), String> {
+/// `NAME=FILE`, a record with the name of its condition.
+pub(super) fn named_file(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.into(), file.into())),
         _ => Err("expected NAME=FILE, for example synthetic=eval.json".to_owned()),

@@ -88,6 +88,16 @@ fn the_commands_of_the_main_job() {
     let (_, err) = run(folder, "evaluate seg --data syn.store:val --out e.json", 2);
     assert!(err.contains("expected a cohort's store, found a synthetic set"), "{err}");
 
+    run(folder, &format!("{segmenter} --train syn.store --out seg-s"), 0);
+    run(folder, "evaluate seg-s --data ph.store --out eval-s.json", 0);
+    let (out, err) = run(folder, "compare both=eval.json synthetic=eval-s.json --out compare.json", 0);
+    assert!(out.contains("minus both") && err.contains("one seed of synthetic, both"), "{out}{err}");
+    let rows = json(&folder.join("compare.json"))["rows"].as_array().unwrap().clone();
+    assert_eq!(rows.len(), 7);
+    assert_eq!((&rows[3]["name"], &rows[3]["difference"]["n"]), (&"mean".into(), &subjects.into()));
+    let (_, err) = run(folder, "compare a=eval.json a=eval.json b=eval-s.json --out c.json", 3);
+    assert!(err.contains("the same checkpoint was given twice"), "{err}");
+
     let report = "report --real ph.store --synthetic syn.store --run gen --run seg \
         --evaluation both=eval.json --out report.html";
     run(folder, report, 0);

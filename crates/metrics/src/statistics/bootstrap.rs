@@ -5,7 +5,7 @@
 //! estimate that fails when all subjects agree or few are there, and a reader can check it by hand. With fewer
 //! than about 15 subjects either is too narrow; `docs/metrics.md` says so to the user.
 
-use synthmr_core::random::{Draw, Stream, rng};
+use synthmr_core::random::{Draw, Rng, Stream, rng};
 use synthmr_core::records::Interval;
 
 use super::check_finite;
@@ -49,12 +49,23 @@ impl Bootstrap {
         if n == 1 {
             return Ok(Interval { mean: Some(mean), low: None, high: None, n });
         }
+        let means = self.resample(n, |random| {
+            (0..n).map(|_| sample[random.below(n as u64) as usize]).sum::<f64>() / n as f64
+        });
+        Ok(self.interval(mean, means, n))
+    }
+
+    /// What `statistic` makes of each resample of `n` subjects; it draws them itself.
+    pub(crate) fn resample<S>(&self, n: usize, mut statistic: impl FnMut(&mut Rng) -> S) -> Vec<S> {
         let mut random = rng(self.seed, Stream::Bootstrap, n as u64);
-        let mut resample = || (0..n).map(|_| sample[random.below(n as u64) as usize]).sum::<f64>() / n as f64;
-        let mut means: Vec<f64> = (0..self.resamples).map(|_| resample()).collect();
+        (0..self.resamples).map(|_| statistic(&mut random)).collect()
+    }
+
+    /// A mean over `n` subjects with the percentiles of its resamples, at least one.
+    pub(crate) fn interval(&self, mean: f64, mut resamples: Vec<f64>, n: usize) -> Interval {
         let tail = (1.0 - self.level) / 2.0;
-        let (low, high) = (percentile(&mut means, tail), percentile(&mut means, 1.0 - tail));
-        Ok(Interval { mean: Some(mean), low: Some(low), high: Some(high), n })
+        let (low, high) = (percentile(&mut resamples, tail), percentile(&mut resamples, 1.0 - tail));
+        Interval { mean: Some(mean), low: Some(low), high: Some(high), n }
     }
 }
 
