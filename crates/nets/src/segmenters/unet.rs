@@ -15,6 +15,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use super::{Mode, Segmenter, halving_weights};
 use crate::engine::{Init, Parameters, ParametersBuilder, Precision, Scope};
 use crate::layers::Conv2d;
 
@@ -211,6 +212,40 @@ impl UNet {
         }
         logits.reverse();
         logits
+    }
+}
+
+impl Segmenter for UNet {
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn inputs(&self) -> i64 {
+        self.config.inputs
+    }
+
+    fn classes(&self) -> i64 {
+        self.config.classes
+    }
+
+    fn side(&self) -> i64 {
+        self.config.side
+    }
+
+    fn input_side(&self) -> i64 {
+        self.config.input_side()
+    }
+
+    fn level_weights(&self) -> Vec<f64> {
+        halving_weights(self.config.depth - 1)
+    }
+
+    fn least_batch(&self) -> usize {
+        1
+    }
+
+    fn forward_levels(&self, images: &Tensor, levels: usize, _: Mode) -> Vec<Tensor> {
+        self.forward_deep(images, levels)
     }
 }
 

@@ -7,4 +7,5 @@ mod golden;
 mod growing;
 mod stylegan2;
 mod stylegan3;
+mod swin_upernet;
 mod unet;
