@@ -25,7 +25,7 @@ TABLE = "relative_position_bias_table"
 UNUSED = "backbone.swin.layernorm."
 
 
-def network(inputs, classes, side, embedding, depths, heads, window, decoder, auxiliary):
+def network(inputs, classes, side, embedding, depths, heads, window, decoder, auxiliary, drop_path=0.0):
     backbone = SwinConfig(
         image_size=side,
         num_channels=inputs,
@@ -33,7 +33,7 @@ def network(inputs, classes, side, embedding, depths, heads, window, decoder, au
         depths=depths,
         num_heads=heads,
         window_size=window,
-        drop_path_rate=0.0,
+        drop_path_rate=drop_path,
         out_features=STAGES,
     )
     config = UperNetConfig(
