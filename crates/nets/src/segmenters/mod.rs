@@ -1,8 +1,10 @@
 //! Segmentation networks, one family a file or folder, and what training and prediction need of any of them.
 
+mod resenc;
 mod swin_upernet;
 mod unet;
 
+pub use resenc::{ResEncConfig, ResEncConfigError, ResEncUNet};
 pub use swin_upernet::{SwinUPerNet, SwinUPerNetConfig, SwinUPerNetConfigError};
 pub use unet::{Padding, UNet, UNetConfig, UNetConfigError};
 

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use crate::engine::{Init, Scope};
-use crate::layers::{BatchNorm, EnlargedConv};
+use crate::layers::{BatchNorm, Conv2d, EnlargedConv};
 
 use super::SwinUPerNetConfig;
 
@@ -20,13 +20,13 @@ pub(super) struct UPerHead {
     laterals: Vec<ConvNorm>,
     outputs: Vec<ConvNorm>,
     fusion: Fusion,
-    classifier: Classifier,
+    classifier: Conv2d,
 }
 
 impl UPerHead {
     pub(super) fn new(mut scope: Scope<'_>, config: &SwinUPerNetConfig) -> Self {
         let (lowest, width) = (config.features(3), config.decoder);
-        let classifier = Classifier::new(scope.sub("classifier"), width, config.classes);
+        let classifier = classifier(scope.sub("classifier"), width, config.classes);
         let pool = |index| ConvNorm::new(scope.sub(&format!("psp_modules.{index}.1")), lowest, width, 1);
         let pools = (0..POOLS.len()).map(pool).collect();
         let pooled = lowest + POOLS.len() as i64 * width;
@@ -81,7 +81,11 @@ impl Fusion {
         let (device, kind, high) = (scope.device(), scope.kind(), config.stage_side(0));
         let enlarged = (1..4).map(|stage| EnlargedConv::new(config.stage_side(stage), high, device, kind));
         Self {
-            weight: he_normal(&mut scope.sub("conv"), 4 * config.decoder, config.decoder, 3),
+            weight: scope.sub("conv").parameter(
+                "weight",
+                &[config.decoder, 4 * config.decoder, 3, 3],
+                he_normal(config.decoder, 3),
+            ),
             norm: BatchNorm::new(scope.sub("batch_norm"), config.decoder),
             enlarged: enlarged.collect(),
         }
@@ -90,7 +94,9 @@ impl Fusion {
     /// `levels` from the highest resolution down.
     fn forward(&self, levels: &[Tensor], training: bool) -> Tensor {
         let weights = self.weight.chunk(levels.len() as i64, 1);
-        let first = convolve(&levels[0], &weights[0], 1).permute([0, 2, 3, 1]);
+        let weight = weights[0].to_kind(levels[0].kind());
+        let first =
+            levels[0].conv2d(&weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1).permute([0, 2, 3, 1]);
         let (n, h, w, c) = first.size4().unwrap_or_else(|_| panic!("features are [n, c, h, w]"));
         let mut sum = first.reshape([n * h, w, c]);
         for ((level, weight), conv) in levels.iter().zip(&weights).skip(1).zip(&self.enlarged) {
@@ -103,7 +109,7 @@ impl Fusion {
 /// The auxiliary head: a 3x3 convolution with normalisation and ReLU over the third stage, then logits.
 pub(super) struct AuxiliaryHead {
     conv: ConvNorm,
-    classifier: Classifier,
+    classifier: Conv2d,
 }
 
 impl AuxiliaryHead {
@@ -111,7 +117,7 @@ impl AuxiliaryHead {
         let features = config.features(AUXILIARY_STAGE);
         Self {
             conv: ConvNorm::new(scope.sub("convs.0"), features, config.auxiliary, 3),
-            classifier: Classifier::new(scope.sub("classifier"), config.auxiliary, config.classes),
+            classifier: classifier(scope.sub("classifier"), config.auxiliary, config.classes),
         }
     }
 
@@ -123,51 +129,36 @@ impl AuxiliaryHead {
 
 /// A convolution without bias that keeps the size, batch normalisation, ReLU: `[n, i, h, w] -> [n, o, h, w]`.
 struct ConvNorm {
-    weight: Tensor,
+    conv: Conv2d,
     norm: BatchNorm,
 }
 
 impl ConvNorm {
     fn new(mut scope: Scope<'_>, inputs: i64, outputs: i64, kernel: i64) -> Self {
         Self {
-            weight: he_normal(&mut scope.sub("conv"), inputs, outputs, kernel),
+            conv: Conv2d::same_without_bias(
+                scope.sub("conv"),
+                inputs,
+                outputs,
+                kernel,
+                he_normal(outputs, kernel),
+            ),
             norm: BatchNorm::new(scope.sub("batch_norm"), outputs),
         }
     }
 
     fn forward(&self, x: &Tensor, training: bool) -> Tensor {
-        let padding = self.weight.size()[2] / 2;
         // The normalisation's own result is not needed by its backward pass, so ReLU overwrites it.
-        self.norm.forward(&convolve(x, &self.weight, padding), training).relu_()
+        self.norm.forward(&self.conv.forward(x), training).relu_()
     }
 }
 
-/// A 1x1 convolution with bias.
-struct Classifier {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Classifier {
-    fn new(mut scope: Scope<'_>, features: i64, classes: i64) -> Self {
-        Self {
-            weight: scope.parameter("weight", &[classes, features, 1, 1], Init::Normal(0.01)),
-            bias: scope.parameter("bias", &[classes], Init::Constant(0.0)),
-        }
-    }
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let (weight, bias) = (self.weight.to_kind(x.kind()), self.bias.to_kind(x.kind()));
-        x.conv2d(&weight, Some(&bias), [1, 1], [0, 0], [1, 1], 1)
-    }
+/// Logits of every pixel by itself.
+fn classifier(scope: Scope<'_>, features: i64, classes: i64) -> Conv2d {
+    Conv2d::same(scope, features, classes, 1, Init::Normal(0.01))
 }
 
 /// Initial weights of He et al. 2015 by the outputs, as in mmsegmentation.
-fn he_normal(scope: &mut Scope<'_>, inputs: i64, outputs: i64, kernel: i64) -> Tensor {
-    let deviation = (2.0 / (outputs * kernel * kernel) as f64).sqrt();
-    scope.parameter("weight", &[outputs, inputs, kernel, kernel], Init::Normal(deviation))
-}
-
-fn convolve(x: &Tensor, weight: &Tensor, padding: i64) -> Tensor {
-    x.conv2d(&weight.to_kind(x.kind()), None::<&Tensor>, [1, 1], [padding, padding], [1, 1], 1)
+fn he_normal(outputs: i64, kernel: i64) -> Init {
+    Init::Normal((2.0 / (outputs * kernel * kernel) as f64).sqrt())
 }
