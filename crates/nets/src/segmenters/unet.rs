@@ -15,11 +15,9 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use super::{Mode, Segmenter, halving_weights};
 use crate::engine::{Init, Parameters, ParametersBuilder, Precision, Scope};
-use crate::layers::Conv2d;
-
-/// Added to the variance before its root, as in PyTorch's `InstanceNorm2d`.
-const NORM_EPSILON: f64 = 1e-5;
+use crate::layers::{Conv2d, InstanceNorm};
 
 /// What convolutions see beyond the border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +212,40 @@ impl UNet {
     }
 }
 
+impl Segmenter for UNet {
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn inputs(&self) -> i64 {
+        self.config.inputs
+    }
+
+    fn classes(&self) -> i64 {
+        self.config.classes
+    }
+
+    fn side(&self) -> i64 {
+        self.config.side
+    }
+
+    fn input_side(&self) -> i64 {
+        self.config.input_side()
+    }
+
+    fn level_weights(&self) -> Vec<f64> {
+        halving_weights(self.config.depth - 1)
+    }
+
+    fn least_batch(&self) -> usize {
+        1
+    }
+
+    fn forward_levels(&self, images: &Tensor, levels: usize, _: Mode) -> Vec<Tensor> {
+        self.forward_deep(images, levels)
+    }
+}
+
 /// Two convolutions with activation and normalisation, `[n, inputs, h, w] -> [n, outputs, h', w']`.
 struct Block {
     first: Conv2d,
@@ -281,35 +313,8 @@ impl Head {
     }
 }
 
-/// Instance normalisation (Ulyanov, Vedaldi and Lempitsky 2016) with gain and offset, `[n, c, h, w]`.
-/// Mean and variance are computed in f32 (or f64) whatever the kind of the input.
-struct InstanceNorm {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl InstanceNorm {
-    fn new(mut scope: Scope<'_>, channels: i64) -> Self {
-        Self {
-            weight: scope.parameter("weight", &[channels], Init::Constant(1.0)),
-            bias: scope.parameter("bias", &[channels], Init::Constant(0.0)),
-        }
-    }
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let (weight, bias) = (Some(&self.weight), Some(&self.bias));
-        if x.device() == Device::Cpu {
-            // With as many groups as channels the two are the same function; libtorch's kernel for groups is
-            // the faster one on the CPU, and it alone mixes bf16 images with f32 parameters there.
-            return x.group_norm(self.weight.size()[0], weight, bias, NORM_EPSILON, true);
-        }
-        let none = None::<&Tensor>;
-        x.instance_norm(weight, bias, none, none, true, 0.0, NORM_EPSILON, true)
-    }
-}
-
 /// Bilinear enlargement by a whole factor, pixels as areas (`align_corners = false`).
-fn enlarge(x: &Tensor, factor: i64) -> Tensor {
+pub(super) fn enlarge(x: &Tensor, factor: i64) -> Tensor {
     if factor == 1 {
         return x.shallow_clone();
     }

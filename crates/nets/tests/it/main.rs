@@ -5,6 +5,8 @@
 mod diffusion_unet;
 mod golden;
 mod growing;
+mod resenc;
 mod stylegan2;
 mod stylegan3;
+mod swin_upernet;
 mod unet;

@@ -1,0 +1,87 @@
+//! A 3x3 convolution of bilinearly enlarged features that never makes the enlarged features.
+//!
+//! A 3x3 convolution is nine 1x1 convolutions whose results are shifted and added. A 1x1 convolution acts on each
+//! pixel alone and bilinear weights add up to one, so it commutes with the enlargement and may run on the small
+//! features, `factor^2` times cheaper. What is left, enlargement, shift and sum of the nine, is linear and separable: a
+//! banded matrix for the rows, and one for the columns.
+//!
+//! Measured in PyTorch 2.11 on 512 features to 512 at 64x64, one image, forward + backward, one thread, in ms (x86-64
+//! with AMX, other processes running), enlargement and convolution / this layer:
+//!
+//! | from | f32 | bf16 |
+//! |---|---|---|
+//! | 32x32 | 384 / 145 | 70 / 62 |
+//! | 16x16 | 364 / 63 | 68 / 46 |
+//! | 8x8 | 362 / 43 | 76 / 39 |
+
+use tch::{Device, Kind, Tensor};
+
+/// `[n, c, low, low] -> [n, o, high, high]`: bilinear enlargement (pixels as areas, `align_corners = false`), then a 3x3
+/// convolution with zeros beyond the border.
+pub struct EnlargedConv {
+    /// `[high, 3 low]`, columns ordered by the kernel's row, then the pixel's.
+    rows: Tensor,
+    /// `[high, 3 low]`, columns ordered by the pixel's column, then the kernel's.
+    columns: Tensor,
+    low: i64,
+    high: i64,
+}
+
+impl EnlargedConv {
+    /// Constants for features of side `low` that are enlarged to `high`, in the kind of the network's parameters.
+    pub fn new(low: i64, high: i64, device: Device, kind: Kind) -> Self {
+        let identity = Tensor::eye(low, (Kind::Double, Device::Cpu)).unsqueeze(0);
+        let enlarge = identity.upsample_linear1d([high], false, None).squeeze_dim(0).transpose(0, 1);
+        // The kernel's first tap sees the pixel before, the last one the pixel behind.
+        let before = enlarge.narrow(0, 0, high - 1).constant_pad_nd([0, 0, 1, 0]);
+        let behind = enlarge.narrow(0, 1, high - 1).constant_pad_nd([0, 0, 0, 1]);
+        let taps = Tensor::stack(&[before, enlarge, behind], 0);
+        let flat =
+            |order: [i64; 3]| taps.permute(order).reshape([high, 3 * low]).to_kind(kind).to_device(device);
+        Self { rows: flat([1, 0, 2]), columns: flat([1, 2, 0]), low, high }
+    }
+
+    /// The convolution of features `[n, c, low, low]` with `weight` `[o, c, 3, 3]` added to `sum`
+    /// `[n * high, high, o]`, the features of a pixel side by side. Computes in the kind of `features`.
+    pub fn add_to(&self, sum: &Tensor, features: &Tensor, weight: &Tensor) -> Tensor {
+        let (n, c) = (features.size()[0], features.size()[1]);
+        let (o, low, high, kind) = (weight.size()[0], self.low, self.high, features.kind());
+        let pixels = features.permute([0, 2, 3, 1]).reshape([n, 1, low * low, c]);
+        let weight = weight.to_kind(kind).permute([2, 1, 3, 0]).reshape([3, c, 3 * o]);
+        // [n, kernel row, row, column, kernel column, o]
+        let products = pixels.matmul(&weight).view([n, 3 * low, low * 3 * o]);
+        let rows = self.rows.to_kind(kind).expand([n, high, 3 * low], false);
+        let enlarged = rows.bmm(&products).view([n * high, 3 * low, o]);
+        let columns = self.columns.to_kind(kind).expand([n * high, high, 3 * low], false);
+        sum.baddbmm(&columns, &enlarged, 1, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equals_enlargement_and_convolution() {
+        let options = (Kind::Double, Device::Cpu);
+        tch::manual_seed(3);
+        for (low, high) in [(1, 4), (2, 4), (3, 6), (3, 12), (4, 32)] {
+            let features = Tensor::randn([2, 5, low, low], options).set_requires_grad(true);
+            let weight = Tensor::randn([7, 5, 3, 3], options).set_requires_grad(true);
+            let sum = Tensor::randn([2 * high, high, 7], options);
+            let layer = EnlargedConv::new(low, high, Device::Cpu, Kind::Double);
+            let found = layer.add_to(&sum, &features, &weight);
+            let enlarged = features.upsample_bilinear2d([high, high], false, None, None);
+            let expected = enlarged.conv2d(&weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1);
+            let expected = expected.permute([0, 2, 3, 1]).reshape([2 * high, high, 7]) + &sum;
+            let error = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+            assert!(error(&found, &expected) < 1e-12, "{low} to {high}");
+            let gradients = |y: &Tensor| {
+                Tensor::run_backward(&[y.square().sum(Kind::Double)], &[&features, &weight], false, false)
+            };
+            for (found, expected) in gradients(&found).iter().zip(&gradients(&expected)) {
+                assert!(error(found, expected) < 1e-10, "{low} to {high}");
+            }
+        }
+    }
+}
