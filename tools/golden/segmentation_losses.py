@@ -34,6 +34,12 @@ def kept_pixels(logits, labels):
     return 1 - sum(dice) / len(dice) + F.cross_entropy(logits, labels, ignore_index=IGNORE)
 
 
+def swin(logits, labels):
+    """The loss of the study's Swin: DiceCELoss, the background left out of Dice, predictions squared."""
+    loss = monai.losses.DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, squared_pred=True)
+    return loss(logits, labels[:, None])
+
+
 def main():
     torch.manual_seed(1)
     weights = WEIGHTS / WEIGHTS.sum()
@@ -53,6 +59,8 @@ def main():
         tensors[f"{name}.deep_loss"] = deep
         for i, gradient in enumerate(torch.autograd.grad(deep, levels)):
             tensors[f"{name}.deep_gradient.{i}"] = gradient
+    tensors["swin.loss"] = swin(levels[0], labels)
+    tensors["swin.gradient"] = torch.autograd.grad(tensors["swin.loss"], levels[0])[0]
     path = pathlib.Path(__file__).resolve().parents[2] / "crates/train/tests/golden/segmentation_losses.safetensors"
     metadata = {"script": "tools/golden/segmentation_losses.py", "torch": torch.__version__, "monai": monai.__version__}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,13 +6,15 @@
 mod common;
 
 use synthmr_core::random::{Draw, Stream, rng};
-use synthmr_nets::segmenters::{Padding, UNet, UNetConfig};
+use synthmr_nets::segmenters::{Padding, UNet, UNetConfig, halving_weights};
 use synthmr_train::optimiser::{Sgd, clip_gradient_norm};
-use synthmr_train::segmentation::{Target, deep_loss, deep_supervision_weights, normalised};
+use synthmr_train::segmentation::{DiceForm, Target, deep_loss, normalised};
 use tch::{Device, Kind, Tensor};
 
 use common::{Size, precisions, report, seconds};
 
+/// Dice of the study's U-Net.
+const FORM: DiceForm = DiceForm { smooth: 1e-5, background: true, squared: false, batch: true };
 /// Steps before the clock starts.
 const WARM_UP: usize = 3;
 
@@ -25,12 +27,12 @@ fn main() {
             UNetConfig { inputs: 4, classes: 4, base_filters: 32, depth: 5, padding: Padding::Same, side };
         let network = UNet::new(&config, 0, Device::Cpu, precision);
         let mut optimiser = Sgd::new(&network.parameters, 0.99, 3e-5);
-        let weights = deep_supervision_weights(4);
+        let weights = halving_weights(4);
         let step = || {
             network.parameters.zero_gradient();
             let target = Target::new(&labels, 4, None, Kind::Float);
             let levels = network.forward_deep(&normalised(&images, config.input_side()), weights.len());
-            let loss = deep_loss(&levels, &weights, &target, 1e-5);
+            let loss = deep_loss(&levels, &weights, &target, &FORM);
             loss.backward();
             clip_gradient_norm(&network.parameters, 12.0);
             optimiser.step(&network.parameters, 2e-2);

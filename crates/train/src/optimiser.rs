@@ -73,6 +73,45 @@ impl Adam {
     }
 }
 
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019, Algorithm 2, decay times learning rate as in PyTorch).
+pub struct AdamW {
+    adam: Adam,
+    /// Decay of every value, in the layout of the flat parameters.
+    decay: Tensor,
+}
+
+impl AdamW {
+    /// A state of zeros for `parameters`, each of which decays by `decay` of its name.
+    pub fn new(parameters: &Parameters, betas: [f64; 2], epsilon: f64, decay: impl Fn(&str) -> f64) -> Self {
+        let [beta1, beta2] = betas;
+        Self { adam: Adam::new(parameters, beta1, beta2, epsilon), decay: parameters.spread(decay) }
+    }
+
+    /// One step: `p -= rate * decay * p`, then a step of [`Adam`].
+    pub fn step(&mut self, parameters: &Parameters, rate: f64) {
+        tch::no_grad(|| {
+            let flat = parameters.flat();
+            let _ = flat.shallow_clone().g_sub_(&(flat * &self.decay * rate));
+        });
+        self.adam.step(parameters, rate);
+    }
+
+    /// The tensors of the state with their names, for a checkpoint.
+    pub fn state(&self) -> [(&'static str, &Tensor); 2] {
+        self.adam.state()
+    }
+
+    /// Steps taken so far, for a checkpoint.
+    pub fn steps(&self) -> u64 {
+        self.adam.steps()
+    }
+
+    /// Sets the number of steps when resuming; the tensors of [`Self::state`] are copied into by the caller.
+    pub fn set_steps(&mut self, steps: u64) {
+        self.adam.set_steps(steps);
+    }
+}
+
 /// Stochastic gradient descent with Nesterov momentum and weight decay, as PyTorch defines it
 /// (Sutskever et al. 2013, with the learning rate outside the momentum).
 pub struct Sgd {

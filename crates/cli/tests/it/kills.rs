@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use synthmr_core::random::{Draw, Stream, rng};
 
-use crate::{TINY_DIFFUSION, TINY_GENERATOR, TINY_SEGMENTER, make_store, run, spawn};
+use crate::{TINY_DIFFUSION, TINY_GENERATOR, TINY_SEGMENTER, make_store_of, run, spawn};
 
 /// Kills of a kind of run.
 const KILLS: usize = 20;
@@ -33,9 +33,13 @@ fn ends_within(folder: &Path, line: &str, milliseconds: u64) -> bool {
 }
 
 fn check(command: &str, seed: u64) {
+    check_with_side(command, seed, 16);
+}
+
+fn check_with_side(command: &str, seed: u64, side: usize) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    make_store(folder);
+    make_store_of(folder, side);
     run(folder, &format!("{command} --out whole"), 0);
     let expected = newest_checkpoint(&folder.join("whole"));
 
@@ -97,6 +101,27 @@ fn a_stylegan1_killed_at_random_moments_ends_with_the_same_bits() {
 fn a_stylegan3_killed_at_random_moments_ends_with_the_same_bits() {
     let more = "--set network.layers=3 --set network.discriminator_base=64 --set network.discriminator_max=8";
     check(&format!("train generator --preset stylegan3-r-tiny-64 {TINY} {more} --kimg 0.4"), 6);
+}
+
+/// Settings that make the steps of any segmenter small.
+const SMALL_STEPS: &str = "--set batch=4 --set tick_images=8 --set validation_images=16 --set checkpoint_images=16 \
+    --set validation_slices=16 --precision f32 --threads 1 --train ph.store";
+
+#[test]
+fn a_swin_transformer_killed_at_random_moments_ends_with_the_same_bits() {
+    let sizes = "--set resolution=32 --set network.embedding=8 --set network.depths=[1,1,1,1] \
+        --set network.decoder=8 --set network.auxiliary=8 --set augmentation.on=true";
+    check_with_side(
+        &format!("train segmenter --preset swin-tiny-64 {sizes} {SMALL_STEPS} --kimg 0.8"),
+        7,
+        32,
+    );
+}
+
+#[test]
+fn a_residual_encoder_killed_at_random_moments_ends_with_the_same_bits() {
+    let sizes = "--set resolution=16 --set network.base_filters=4 --set network.blocks=[1,1,1]";
+    check(&format!("train segmenter --preset resenc-256 {sizes} {SMALL_STEPS} --kimg 1.6"), 8);
 }
 
 #[test]

@@ -57,7 +57,12 @@ const TINY_SEGMENTER: &str = "--preset unet-tiny-64 --set resolution=16 --set ba
 
 /// A phantom cohort `ph` and its store `ph.store` in `folder`.
 fn make_store(folder: &Path) {
+    make_store_of(folder, 16);
+}
+
+/// As [`make_store`], with images of `side` pixels.
+fn make_store_of(folder: &Path, side: usize) {
     run(folder, "phantom ph --subjects 6 --seed 7 --size 32", 0);
     let split = "train=0.5,val=0.2,test=0.3";
-    run(folder, &format!("import ph --out ph.store --resolution 16 --split {split} --seed 7"), 0);
+    run(folder, &format!("import ph --out ph.store --resolution {side} --split {split} --seed 7"), 0);
 }

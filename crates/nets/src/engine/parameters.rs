@@ -169,6 +169,11 @@ impl Scope<'_> {
     }
 }
 
+/// Values that a parameter takes up in the flat tensor.
+fn padded(tensor: &Tensor) -> i64 {
+    (tensor.numel() as i64 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
+}
+
 /// All parameters and buffers of one network.
 pub struct Parameters {
     flat: Tensor,
@@ -180,8 +185,7 @@ pub struct Parameters {
 impl Parameters {
     fn new(builder: ParametersBuilder) -> Self {
         let ParametersBuilder { device, kind, mut trainable, buffers, .. } = builder;
-        let padded = |entry: &Entry| (entry.tensor.numel() as i64 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        let total: i64 = trainable.iter().map(padded).sum();
+        let total: i64 = trainable.iter().map(|entry| padded(&entry.tensor)).sum();
         let flat = Tensor::zeros([total], (kind, device));
         let gradient = Tensor::zeros([total], (kind, device));
 
@@ -196,7 +200,7 @@ impl Parameters {
             view.copy_(&entry.tensor.detach());
             entry.tensor.set_data(&view);
             entry.tensor.grad().set_data(&gradient.narrow(0, offset, count).view(shape.as_slice()));
-            offset += padded(entry);
+            offset += padded(&entry.tensor);
         }
         Self { flat, gradient, trainable, buffers }
     }
@@ -204,6 +208,17 @@ impl Parameters {
     /// All trainable values in one tensor `[padded count]`; writing to it changes the network.
     pub fn flat(&self) -> &Tensor {
         &self.flat
+    }
+
+    /// A tensor of the same layout as [`Self::flat`] with one value a parameter, by its name; the padding is 0.
+    pub fn spread(&self, value: impl Fn(&str) -> f64) -> Tensor {
+        let spread = self.flat.zeros_like();
+        let mut offset = 0;
+        for (name, tensor) in self.trainable() {
+            let _ = spread.narrow(0, offset, tensor.numel() as i64).fill_(value(name));
+            offset += padded(tensor);
+        }
+        spread
     }
 
     /// All gradients in one tensor of the same layout as [`Self::flat`]; backward passes add to it.

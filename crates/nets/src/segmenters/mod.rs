@@ -53,7 +53,7 @@ pub trait Segmenter {
 
 /// Weights in the loss of a U-Net's levels (Isensee et al. 2021): each half of the one above, the lowest of several left
 /// out, together 1.
-fn halving_weights(levels: i64) -> Vec<f64> {
+pub fn halving_weights(levels: i64) -> Vec<f64> {
     let weights: Vec<f64> = (0..(levels - 1).max(1)).map(|level| 0.5f64.powi(level as i32)).collect();
     let sum: f64 = weights.iter().sum();
     weights.iter().map(|weight| weight / sum).collect()

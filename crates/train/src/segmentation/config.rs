@@ -1,23 +1,29 @@
 //! Configuration of a segmenter's training. Every value has its place in `presets/*.toml`; nothing is
 //! hidden in code.
 
-use std::fmt::Display;
-
 use serde::{Deserialize, Serialize};
 use synthmr_core::limits;
-use synthmr_nets::segmenters::{Padding, UNetConfig, UNetConfigError};
+use synthmr_nets::engine::Precision;
+use synthmr_nets::segmenters::Segmenter;
+use tch::{Device, Tensor};
 
-use super::AugmentationConfig;
+use super::{AugmentationConfig, DiceForm, Family, OptimiserConfig, as_they_are, normalised};
 use crate::TrainError;
-use crate::config::{Preset, preset};
+use crate::config::{Preset, preset, require};
 
 /// The segmenters' presets, in the order in which they are listed.
 pub const PRESETS: &[Preset] = &[
     preset!("unet-tiny-64", "U-Net at 64x64 that learns the phantom cohort in a minute on two cores"),
+    preset!("unet-same-256", "the study's U-Net with padded convolutions at 256x256, for GPUs"),
     preset!(
         "unet-paper-256",
         "the study's U-Net of 116 million parameters at 256x256: 32,000 kimg, batch 48, for GPUs"
     ),
+    preset!("resenc-256", "nnU-Net's U-Net with a residual encoder at 256x256, for GPUs"),
+    preset!("swin-tiny-64", "Swin Transformer + UPerNet at 64x64, small"),
+    preset!("swin-t-256", "Swin-T + UPerNet at 256x256, 59.8 million parameters, for GPUs"),
+    preset!("swin-s-256", "Swin-S + UPerNet at 256x256, 81.2 million parameters, for GPUs"),
+    preset!("swin-b-256", "the study's Swin-B + UPerNet at 256x256, 121 million parameters, for GPUs"),
 ];
 
 /// Share of the background that the loss ignores in the first epochs, one value an epoch, as in the study.
@@ -25,7 +31,6 @@ const BACKGROUND_IGNORED: [f64; 5] = [1.0, 0.8, 0.6, 0.4, 0.2];
 
 /// Everything that decides what a segmenter's training computes, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SegmenterConfig {
     /// Side of the images in pixels; must be the stores'.
     pub resolution: i64,
@@ -43,53 +48,48 @@ pub struct SegmenterConfig {
     pub validation_images: u64,
     /// Most validation slices of each source that are looked at, spread evenly over the part.
     pub validation_slices: usize,
-    /// Size of the network.
-    pub network: NetworkConfig,
+    /// Whether images are standardised over their foreground, contrast by contrast, or given as they are, 0 to 255; the
+    /// study did the one for its U-Net and the other for Swin.
+    pub standardise: bool,
     /// Steps along the gradient.
     pub optimiser: OptimiserConfig,
     /// What is minimised.
     pub loss: LossConfig,
     /// How training images are changed.
     pub augmentation: AugmentationConfig,
+    /// The network; the key `architecture` names the family.
+    #[serde(flatten)]
+    pub family: Family,
 }
 
-/// Size of the U-Net; see [`UNetConfig`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkConfig {
-    /// Filters at the full resolution, doubled at every level.
-    pub base_filters: i64,
-    /// Levels, the full resolution included.
-    pub depth: i64,
-    /// `same` or `valid`.
-    pub padding: Padding,
-}
-
-/// Stochastic gradient descent with Nesterov momentum.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OptimiserConfig {
-    /// Learning rate at the start.
-    pub rate: f64,
-    /// The rate after a share s of the training is `rate * (1 - s)^poly_power`.
-    pub poly_power: f64,
-    /// Nesterov momentum.
-    pub momentum: f64,
-    /// L2 penalty added to the gradient.
-    pub weight_decay: f64,
-    /// Largest Euclidean norm of the gradient; larger ones are scaled down to it.
-    pub gradient_norm: f64,
-}
-
-/// Batch soft Dice plus cross-entropy, and the warm-up on the background.
+/// Soft Dice plus cross-entropy, and the warm-up on the background.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossConfig {
     /// Added to numerator and denominator of Dice.
     pub dice_smooth: f64,
+    /// Whether the background takes part in Dice.
+    pub dice_background: bool,
+    /// Whether probabilities enter the denominator of Dice squared.
+    pub dice_squared: bool,
+    /// Whether Dice is of all images of a batch together; else it is the mean over images.
+    pub dice_batch: bool,
     /// Length of an epoch of the background warm-up, in thousands of images; 0 turns it off. In its first five
     /// epochs each background pixel is ignored with probability 1, 0.8, 0.6, 0.4, 0.2.
     pub warmup_epoch_kimg: f64,
+}
+
+impl LossConfig {
+    /// The form of Dice.
+    pub fn dice(&self) -> DiceForm {
+        let Self { dice_smooth, dice_background, dice_squared, dice_batch, .. } = *self;
+        DiceForm {
+            smooth: dice_smooth,
+            background: dice_background,
+            squared: dice_squared,
+            batch: dice_batch,
+        }
+    }
 }
 
 impl SegmenterConfig {
@@ -101,21 +101,24 @@ impl SegmenterConfig {
     }
 
     /// The network for images of `inputs` channels and `classes` classes, background included.
-    pub fn network(&self, inputs: usize, classes: usize) -> UNetConfig {
-        UNetConfig {
-            inputs: inputs as i64,
-            classes: classes as i64,
-            base_filters: self.network.base_filters,
-            depth: self.network.depth,
-            padding: self.network.padding,
-            side: self.resolution,
-        }
+    pub fn network(
+        &self,
+        inputs: usize,
+        classes: usize,
+        device: Device,
+        precision: Precision,
+    ) -> Box<dyn Segmenter> {
+        self.family.build([inputs as i64, classes as i64, self.resolution], self.seed, device, precision)
     }
 
-    /// The learning rate of the step that begins after `images_seen` images (polynomial schedule).
+    /// What the network sees of images u8 `[n, c, h, w]`: f32 `[n, c, side, side]`.
+    pub fn prepared(&self, images: &Tensor, side: i64) -> Tensor {
+        if self.standardise { normalised(images, side) } else { as_they_are(images, side) }
+    }
+
+    /// The learning rate of the step that begins after `images_seen` images.
     pub fn rate(&self, images_seen: u64) -> f64 {
-        let done = images_seen as f64 / self.total_images() as f64;
-        self.optimiser.rate * (1.0 - done).max(0.0).powf(self.optimiser.poly_power)
+        self.optimiser.rate_at(images_seen, self.batch, self.total_images())
     }
 
     /// The probability with which a background pixel is ignored after `images_seen` images.
@@ -144,37 +147,7 @@ impl SegmenterConfig {
         ] {
             require(value > 0, key, "more than 0", value)?;
         }
-        let optimiser = &self.optimiser;
-        require(
-            optimiser.rate > 0.0 && optimiser.rate <= 10.0,
-            "optimiser.rate",
-            "more than 0, at most 10",
-            optimiser.rate,
-        )?;
-        require(
-            (0.0..=10.0).contains(&optimiser.poly_power),
-            "optimiser.poly_power",
-            "0 to 10",
-            optimiser.poly_power,
-        )?;
-        require(
-            (0.0..1.0).contains(&optimiser.momentum),
-            "optimiser.momentum",
-            "0 to less than 1",
-            optimiser.momentum,
-        )?;
-        require(
-            (0.0..1.0).contains(&optimiser.weight_decay),
-            "optimiser.weight_decay",
-            "0 to less than 1",
-            optimiser.weight_decay,
-        )?;
-        require(
-            optimiser.gradient_norm > 0.0,
-            "optimiser.gradient_norm",
-            "more than 0",
-            optimiser.gradient_norm,
-        )?;
+        self.optimiser.validate()?;
         let loss = &self.loss;
         require(
             loss.dice_smooth > 0.0 && loss.dice_smooth <= 1.0,
@@ -185,32 +158,16 @@ impl SegmenterConfig {
         let epoch = loss.warmup_epoch_kimg;
         require((0.0..=1e7).contains(&epoch), "loss.warmup_epoch_kimg", "0 or more", epoch)?;
         self.augmentation.validate()?;
-        // Channels and classes come from the data, which is checked where it is read.
-        self.network(1, 2).validate().map_err(|error| match error {
-            UNetConfigError::Range { name, low, high, found } => TrainError::Config {
-                key: if name == "depth" { "network.depth" } else { "network.base_filters" },
-                expected: format!("{low} to {high}"),
-                found: found.to_string(),
-            },
-            UNetConfigError::Side { multiple, found, .. } => TrainError::Config {
-                key: "resolution",
-                expected: format!(
-                    "a multiple of {multiple}, at least {}, for a depth of {} with padding",
-                    2 * multiple,
-                    self.network.depth
-                ),
-                found: found.to_string(),
-            },
-        })
+        if self.augmentation.on && !self.standardise {
+            return Err(TrainError::Config {
+                key: "augmentation.on",
+                expected: "false where standardise is false: strengths are in deviations of the foreground"
+                    .into(),
+                found: "true".into(),
+            });
+        }
+        self.family.validate(self.resolution)
     }
-}
-
-/// An error that names the key unless `valid`. NaN fails every comparison, so it is refused everywhere.
-fn require(valid: bool, key: &'static str, expected: &str, found: impl Display) -> Result<(), TrainError> {
-    if valid {
-        return Ok(());
-    }
-    Err(TrainError::Config { key, expected: expected.to_owned(), found: found.to_string() })
 }
 
 #[cfg(test)]
@@ -224,10 +181,11 @@ mod tests {
 
     #[test]
     fn the_presets_are_valid_and_the_papers_is_the_papers() {
-        preset("unet-tiny-64").validate().unwrap();
+        for preset in PRESETS {
+            toml::from_str::<SegmenterConfig>(preset.toml).unwrap().validate().unwrap();
+        }
         let paper = preset("unet-paper-256");
         paper.validate().unwrap();
-        assert_eq!(paper.network(4, 4).input_side(), 636);
         assert_eq!(paper.total_images(), 32_000_016, "3.2e7 samples in whole batches of 48");
     }
 
@@ -242,6 +200,11 @@ mod tests {
         assert_eq!(ignored, [1.0, 1.0, 0.8, 0.2, 0.0]);
     }
 
+    fn depth(config: &mut SegmenterConfig, value: i64) {
+        let Family::UNet { network } = &mut config.family else { panic!("a U-Net") };
+        network.depth = value;
+    }
+
     #[test]
     fn unusable_values_are_named() {
         let fails = |change: fn(&mut SegmenterConfig)| {
@@ -249,8 +212,8 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        assert!(fails(|c| c.network.depth = 1).contains("network.depth: expected 2 to 8, found 1"));
-        assert!(fails(|c| c.network.depth = 7).contains("resolution: expected a multiple of 64"));
+        assert!(fails(|c| depth(c, 1)).contains("network.depth: expected 2 to 8, found 1"));
+        assert!(fails(|c| depth(c, 7)).contains("resolution: expected a multiple of 64"));
         assert!(fails(|c| c.kimg = f64::NAN).contains("kimg"));
         assert!(fails(|c| c.optimiser.rate = f64::NAN).contains("optimiser.rate"));
         assert!(fails(|c| c.tick_images = 0).contains("tick_images"));

@@ -41,6 +41,15 @@ pub fn normalised(images: &Tensor, side: i64) -> Tensor {
     background
 }
 
+/// u8 images `[n, c, h, w]` as f32 from 0 to 255, enlarged to `side` pixels with zeros on all sides.
+pub fn as_they_are(images: &Tensor, side: i64) -> Tensor {
+    let size = images.size();
+    let (height, width) = (side - size[2], side - size[3]);
+    assert!(height >= 0 && width >= 0, "an image fits into the network's input");
+    let pads = [width / 2, width - width / 2, height / 2, height - height / 2];
+    images.to_kind(Kind::Float).constant_pad_nd(pads)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

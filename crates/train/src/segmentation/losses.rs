@@ -1,4 +1,4 @@
-//! The segmentation loss of the study: batch soft Dice plus cross-entropy, at several decoder levels.
+//! The segmentation losses of the study: soft Dice plus cross-entropy, at several levels.
 //!
 //! # Deviations
 //! The study minimises `-Dice`, here it is `1 - Dice`: the same gradients, and a loss that ends at zero. The
@@ -13,7 +13,7 @@ pub struct Target {
     one_hot: Tensor,
     /// 1 where the pixel counts, `[n, 1, h, w]`; none when all do.
     keep: Option<Tensor>,
-    /// Pixels of each class in the batch, `[classes]`.
+    /// Pixels of each class in each image, `[n, classes]`.
     class_pixels: Tensor,
     /// Pixels that count, at least 1, scalar.
     pixels: Tensor,
@@ -29,54 +29,61 @@ impl Target {
         if let Some(keep) = &keep {
             one_hot *= keep;
         }
-        let class_pixels = one_hot.sum_dim_intlist(OVER_BATCH, false, kind);
+        let class_pixels = one_hot.sum_dim_intlist(OVER_PIXELS, false, kind);
         let pixels = class_pixels.sum(kind).clamp_min(1);
         Self { one_hot, keep, class_pixels, pixels }
     }
 }
 
-/// Everything but the classes.
-const OVER_BATCH: &[i64] = &[0, 2, 3];
+const OVER_PIXELS: &[i64] = &[2, 3];
 
-/// Cross-entropy plus one minus the mean soft Dice of all classes, background included, from logits
-/// `[n, classes, h, w]`. Sums for Dice go over the whole batch (nnU-Net's `batch_dice`):
-/// `(2 sum p y + smooth) / (sum p + sum y + smooth)` for a class with probabilities p and truth y.
-pub fn dice_cross_entropy(logits: &Tensor, target: &Target, smooth: f64) -> Tensor {
+/// Which soft Dice is minimised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DiceForm {
+    /// Added to numerator and denominator.
+    pub smooth: f64,
+    /// Whether the background takes part.
+    pub background: bool,
+    /// Whether probabilities enter the denominator squared (Milletari et al. 2016).
+    pub squared: bool,
+    /// Whether sums go over the whole batch (nnU-Net's `batch_dice`); else each image has a Dice of its own.
+    pub batch: bool,
+}
+
+/// Cross-entropy plus one minus the mean soft Dice of the classes, from logits `[n, classes, h, w]`: for a class with
+/// probabilities p and truth y it is `(2 sum p y + smooth) / (sum p + sum y + smooth)`.
+pub fn dice_cross_entropy(logits: &Tensor, target: &Target, form: &DiceForm) -> Tensor {
     let kind = logits.kind();
     let log_p = logits.log_softmax(1, kind);
     let cross_entropy = -(&log_p * &target.one_hot).sum(kind) / &target.pixels;
     let p = log_p.exp();
-    let overlap = (&p * &target.one_hot).sum_dim_intlist(OVER_BATCH, false, kind);
-    let p = match &target.keep {
-        Some(keep) => p * keep,
-        None => p,
+    let sums = |x: &Tensor| {
+        let of_images = x.sum_dim_intlist(OVER_PIXELS, false, kind);
+        if form.batch { of_images.sum_dim_intlist(&[0i64][..], true, kind) } else { of_images }
     };
-    let predicted = p.sum_dim_intlist(OVER_BATCH, false, kind);
-    let dice = (overlap * 2.0 + smooth) / (predicted + &target.class_pixels + smooth);
-    cross_entropy + 1.0 - dice.mean(kind)
+    let overlap = sums(&(&p * &target.one_hot));
+    let p = if form.squared { p.square() } else { p };
+    let predicted = match &target.keep {
+        Some(keep) => sums(&(p * keep)),
+        None => sums(&p),
+    };
+    let truth = &target.class_pixels;
+    let truth =
+        if form.batch { truth.sum_dim_intlist(&[0i64][..], true, kind) } else { truth.shallow_clone() };
+    let dice = (overlap * 2.0 + form.smooth) / (predicted + truth + form.smooth);
+    let first = i64::from(!form.background);
+    cross_entropy + 1.0 - dice.narrow(1, first, dice.size()[1] - first).mean(kind)
 }
 
-/// Weights of the decoder levels from the full resolution down, for a network with `heads` of them: 1, 1/2,
-/// 1/4, ..., the lowest 0, divided by their sum. The zero is left out, so that nothing is computed for it; a
-/// network with one head keeps it.
-pub fn deep_supervision_weights(heads: usize) -> Vec<f64> {
-    let weights: Vec<f64> =
-        (0..heads.saturating_sub(1).max(1)).map(|level| 0.5f64.powi(level as i32)).collect();
-    let sum: f64 = weights.iter().sum();
-    weights.iter().map(|weight| weight / sum).collect()
-}
-
-/// The weighted sum of [`dice_cross_entropy`] over decoder levels, all at the full resolution as in the study.
+/// The weighted sum of [`dice_cross_entropy`] over levels, all at the full resolution as in the study.
 ///
 /// # Panics
 /// Without levels.
-pub fn deep_loss(levels: &[Tensor], weights: &[f64], target: &Target, smooth: f64) -> Tensor {
-    let losses = levels
-        .iter()
-        .zip(weights)
-        .map(|(logits, &weight)| dice_cross_entropy(logits, target, smooth) * weight);
+pub fn deep_loss(levels: &[Tensor], weights: &[f64], target: &Target, form: &DiceForm) -> Tensor {
+    let losses =
+        levels.iter().zip(weights).map(|(logits, &weight)| dice_cross_entropy(logits, target, form) * weight);
     #[expect(clippy::expect_used, reason = "a network without an output is a bug")]
-    losses.reduce(|sum, loss| sum + loss).expect("there is at least one decoder level")
+    losses.reduce(|sum, loss| sum + loss).expect("there is at least one level")
 }
 
 #[cfg(test)]
@@ -84,21 +91,15 @@ mod tests {
     use super::*;
     use tch::Device;
 
-    #[test]
-    fn the_studys_weights() {
-        let sum = 1.0 + 0.5 + 0.25 + 0.125;
-        assert_eq!(deep_supervision_weights(5), [1.0 / sum, 0.5 / sum, 0.25 / sum, 0.125 / sum]);
-        assert_eq!(deep_supervision_weights(1), [1.0]);
-        assert_eq!(deep_supervision_weights(2), [1.0]);
-    }
+    const STUDY: DiceForm = DiceForm { smooth: 1e-5, background: true, squared: false, batch: true };
 
     #[test]
     fn a_perfect_prediction_costs_nothing_and_its_opposite_much() {
         let labels = Tensor::from_slice(&[0i64, 1, 2, 1]).view([1, 2, 2]);
         let target = Target::new(&labels, 3, None, Kind::Float);
         let sure = labels.one_hot(3).permute([0, 3, 1, 2]) * 50.0;
-        assert!(dice_cross_entropy(&sure, &target, 1e-5).double_value(&[]).abs() < 1e-6);
-        assert!(dice_cross_entropy(&-sure, &target, 1e-5).double_value(&[]) > 50.0);
+        assert!(dice_cross_entropy(&sure, &target, &STUDY).double_value(&[]).abs() < 1e-6);
+        assert!(dice_cross_entropy(&-sure, &target, &STUDY).double_value(&[]) > 50.0);
     }
 
     #[test]
@@ -106,7 +107,7 @@ mod tests {
         let labels = Tensor::zeros([1, 2, 2], (Kind::Int64, Device::Cpu));
         let target = Target::new(&labels, 3, Some(&labels.eq(0)), Kind::Float);
         let logits = Tensor::ones([1, 3, 2, 2], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-        let loss = dice_cross_entropy(&logits, &target, 1e-5);
+        let loss = dice_cross_entropy(&logits, &target, &STUDY);
         // Nothing is predicted and nothing is there: Dice is smooth / smooth = 1.
         assert_eq!(loss.double_value(&[]), 0.0);
         loss.backward();

@@ -6,11 +6,10 @@ use synthmr_core::Digest;
 use synthmr_core::records::{ModelKind, Origin, RunRecord, SubjectRecord};
 use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
-use synthmr_nets::segmenters::{UNet, UNetConfig};
+use synthmr_nets::segmenters::{self as networks, Mode};
 use tch::{Device, Kind, Tensor};
 
 use super::SegmenterConfig;
-use super::input::normalised;
 use super::trainer::{BEST, NETWORK};
 use crate::run::TrainedRun;
 use crate::{Outcome, TrainError, Watch};
@@ -22,14 +21,17 @@ const BLOCK_SLICES: i64 = 16;
 
 /// How many slices are predicted together. It follows from the network alone, and a smaller block is filled
 /// up, so that the arithmetic of a slice does not depend on how many others were asked for.
-pub(super) fn block_slices(config: &UNetConfig) -> usize {
-    (BLOCK_PIXELS / (config.input_side() * config.input_side())).clamp(1, BLOCK_SLICES) as usize
+pub(super) fn block_slices(network: &dyn networks::Segmenter) -> usize {
+    (BLOCK_PIXELS / (network.input_side() * network.input_side())).clamp(1, BLOCK_SLICES) as usize
 }
 
 /// Class maps u8 `[n, H, W]` of images u8 `[n, C, H, W]`, at most [`block_slices`] of them.
-pub(super) fn predict_block(network: &UNet, images: &Tensor) -> Tensor {
-    let config = network.config();
-    let (n, missing) = (images.size()[0], block_slices(config) as i64 - images.size()[0]);
+pub(super) fn predict_block(
+    network: &dyn networks::Segmenter,
+    config: &SegmenterConfig,
+    images: &Tensor,
+) -> Tensor {
+    let (n, missing) = (images.size()[0], block_slices(network) as i64 - images.size()[0]);
     tch::no_grad(|| {
         let filled = if missing > 0 {
             let mut size = images.size();
@@ -38,14 +40,16 @@ pub(super) fn predict_block(network: &UNet, images: &Tensor) -> Tensor {
         } else {
             images.shallow_clone()
         };
-        let logits = network.forward(&normalised(&filled, config.input_side()));
+        let input = config.prepared(&filled, network.input_side());
+        let logits = network.forward_levels(&input, 1, Mode::Predict).swap_remove(0);
         logits.argmax(1, false).narrow(0, 0, n).to_kind(Kind::Uint8)
     })
 }
 
 /// A trained network with what is known of its data.
 pub struct Segmenter {
-    network: UNet,
+    network: Box<dyn networks::Segmenter>,
+    config: SegmenterConfig,
     record: RunRecord,
     digest: Digest,
     device: Device,
@@ -74,15 +78,15 @@ impl Segmenter {
         config.validate()?;
         let precision: Precision =
             record.engine.precision.parse().map_err(|_| state("precision in run.json"))?;
-        let network_config = config.network(record.channels.len(), record.labels.class_count());
-        let network = UNet::new(&network_config, config.seed, device, precision);
+        let (inputs, classes) = (record.channels.len(), record.labels.class_count());
+        let network = config.network(inputs, classes, device, precision);
         let best = checkpoint.take(BEST);
         let weights = if best.is_empty() { checkpoint.take(NETWORK) } else { best };
         network
-            .parameters
+            .parameters()
             .load(&weights)
             .map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
-        Ok(Self { network, record, digest, device, notes })
+        Ok(Self { network, config, record, digest, device, notes })
     }
 
     /// `run.json` of the training.
@@ -106,13 +110,14 @@ impl Segmenter {
     /// # Panics
     /// When `images` is not a whole number of slices of the network's channels and side.
     pub fn predict(&self, images: &[u8]) -> Vec<u8> {
-        let config = self.network.config();
-        let slice = (config.inputs * config.side * config.side) as usize;
+        let network = self.network.as_ref();
+        let (inputs, side) = (network.inputs(), network.side());
+        let slice = (inputs * side * side) as usize;
         assert!(images.len().is_multiple_of(slice), "whole slices of the network's channels and side");
-        let mut maps = Vec::with_capacity(images.len() / config.inputs as usize);
-        for block in images.chunks(slice * block_slices(config)) {
-            let block = Tensor::from_slice(block).view([-1, config.inputs, config.side, config.side]);
-            let map = predict_block(&self.network, &block.to_device(self.device)).flatten(0, -1);
+        let mut maps = Vec::with_capacity(images.len() / inputs as usize);
+        for block in images.chunks(slice * block_slices(network)) {
+            let block = Tensor::from_slice(block).view([-1, inputs, side, side]);
+            let map = predict_block(network, &self.config, &block.to_device(self.device)).flatten(0, -1);
             let start = maps.len();
             maps.resize(start + map.numel(), 0);
             let count = map.numel();
@@ -133,7 +138,7 @@ impl Segmenter {
             found,
             hint: "import the cohort with the settings of the training data".into(),
         };
-        let side = self.network.config().side as usize;
+        let side = self.network.side() as usize;
         let classes = manifest.labels.class_names();
         if manifest.channels != self.record.channels {
             return Err(mismatch("channels", self.record.channels.join(", "), manifest.channels.join(", ")));

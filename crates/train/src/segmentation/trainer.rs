@@ -7,16 +7,17 @@ use serde::{Deserialize, Serialize};
 use synthmr_core::random::{Stream, device_seed};
 use synthmr_core::records::{EngineRecord, ModelKind, RunRecord, SCHEMA, Tick, Tool};
 use synthmr_nets::engine::Precision;
-use synthmr_nets::segmenters::UNet;
+use synthmr_nets::segmenters::{Mode, Segmenter};
 use tch::{Device, Kind, Tensor};
 
-use super::input::normalised;
-use super::losses::{Target, deep_loss, deep_supervision_weights};
+use super::losses::{Target, deep_loss};
+use super::optimiser::Optimiser;
 use super::predict::{block_slices, predict_block};
 use super::sources::Mixture;
 use super::{Augmentation, DiceCounts, SegmenterConfig, Source};
 use crate::checkpoint::Checkpoint;
-use crate::optimiser::{Sgd, clip_gradient_norm};
+use crate::config::require;
+use crate::optimiser::clip_gradient_norm;
 use crate::run::Run;
 use crate::{Outcome, TrainError, Watch};
 
@@ -60,7 +61,7 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         watch.note(&format!("{name} has no validation part; it does not take part in choosing the network"));
     }
     let total = config.total_images();
-    let mut trainer = Trainer::new(job, &mixture);
+    let mut trainer = Trainer::new(job, &mixture)?;
     if let Some(checkpoint) = run.latest_checkpoint(watch)? {
         trainer.restore(checkpoint, folder)?;
         watch.note(&format!("resuming after {} of {total} images", trainer.images_seen));
@@ -128,9 +129,9 @@ fn record(job: &SegmenterJob<'_>, mixture: &Mixture) -> RunRecord {
 /// Everything that changes while training goes on.
 struct Trainer<'a> {
     config: &'a SegmenterConfig,
-    network: UNet,
-    optimiser: Sgd,
-    /// Of the decoder levels that take part in the loss.
+    network: Box<dyn Segmenter>,
+    optimiser: Optimiser,
+    /// Of the levels that take part in the loss.
     level_weights: Vec<f64>,
     classes: Vec<String>,
     device: Device,
@@ -146,6 +147,8 @@ struct Trainer<'a> {
 struct State {
     best: Option<Best>,
     window: Window,
+    /// Steps that the optimiser counts.
+    steps: u64,
 }
 
 /// The best network so far.
@@ -182,38 +185,40 @@ impl Window {
 }
 
 impl<'a> Trainer<'a> {
-    fn new(job: &SegmenterJob<'a>, mixture: &Mixture) -> Self {
+    fn new(job: &SegmenterJob<'a>, mixture: &Mixture) -> Result<Self, TrainError> {
         let (config, manifest) = (job.config, mixture.manifest());
-        let network_config = config.network(manifest.channels.len(), manifest.labels.class_count());
-        let network = UNet::new(&network_config, config.seed, job.device, job.precision);
-        network.parameters.zero_gradient();
-        let optimiser =
-            Sgd::new(&network.parameters, config.optimiser.momentum, config.optimiser.weight_decay);
-        Self {
+        let (inputs, classes) = (manifest.channels.len(), manifest.labels.class_count());
+        let network = config.network(inputs, classes, job.device, job.precision);
+        let least = network.least_batch();
+        require(config.batch as usize >= least, "batch", &format!("at least {least}"), config.batch)?;
+        network.parameters().zero_gradient();
+        Ok(Self {
             config,
+            optimiser: config.optimiser.begin(network.parameters()),
+            level_weights: network.level_weights(),
             network,
-            optimiser,
-            level_weights: deep_supervision_weights(network_config.depth as usize - 1),
             classes: manifest.labels.class_names(),
             device: job.device,
             images_seen: 0,
             state: State::default(),
             best: BTreeMap::new(),
-        }
+        })
     }
 
     /// One step along the gradient of one batch.
     fn step(&mut self, images: &Tensor, labels: &Tensor) -> Result<(), TrainError> {
         let config = self.config;
-        let parameters = &self.network.parameters;
-        parameters.zero_gradient();
+        self.network.parameters().zero_gradient();
         let (input, labels) = self.augmented(images, labels);
         let ignored = self.ignored(&labels);
         let target = Target::new(&labels, self.classes.len() as i64, ignored.as_ref(), Kind::Float);
-        let levels = self.network.forward_deep(&input, self.level_weights.len());
-        let loss = deep_loss(&levels, &self.level_weights, &target, config.loss.dice_smooth);
+        tch::manual_seed(device_seed(config.seed, Stream::Dropout, self.images_seen));
+        let levels = self.network.forward_levels(&input, self.level_weights.len(), Mode::Train);
+        let loss = deep_loss(&levels, &self.level_weights, &target, &config.loss.dice());
         loss.backward();
-        let gradient_norm = clip_gradient_norm(parameters, config.optimiser.gradient_norm);
+        let parameters = self.network.parameters();
+        let limit = config.optimiser.gradient_norm;
+        let gradient_norm = clip_gradient_norm(parameters, if limit > 0.0 { limit } else { f64::INFINITY });
         let loss = loss.double_value(&[]);
         for (what, value) in [("the loss", loss), ("the gradient's norm", gradient_norm)] {
             if !value.is_finite() {
@@ -221,6 +226,7 @@ impl<'a> Trainer<'a> {
             }
         }
         self.optimiser.step(parameters, config.rate(self.images_seen));
+        self.state.steps = self.optimiser.steps();
         self.state.window.add(loss, gradient_norm);
         self.images_seen += config.batch as u64;
         Ok(())
@@ -229,14 +235,14 @@ impl<'a> Trainer<'a> {
     /// What the network sees of a batch u8 `[n, c, h, w]` with class maps u8 `[n, h, w]`, and the class maps that belong
     /// to it.
     fn augmented(&self, images: &Tensor, labels: &Tensor) -> (Tensor, Tensor) {
-        let (config, side) = (&self.config.augmentation, self.network.config().input_side());
+        let (config, side) = (&self.config.augmentation, self.network.input_side());
         if !config.on {
-            return (normalised(images, side), labels.shallow_clone());
+            return (self.config.prepared(images, side), labels.shallow_clone());
         }
         let (count, contrasts) = (images.size()[0] as usize, images.size()[1] as usize);
         let changes = Augmentation::draw(config, self.config.seed, self.images_seen, count, contrasts);
         let (images, labels) = changes.moved(images, labels);
-        (changes.altered(normalised(&images, side)), labels)
+        (changes.altered(self.config.prepared(&images, side)), labels)
     }
 
     /// The pixels that this step's loss ignores: in the first epochs a random part of the background.
@@ -257,8 +263,9 @@ impl<'a> Trainer<'a> {
     /// Dice on the sources' own validation parts, counted over all their slices; keeps the best network.
     fn validate(&mut self, mixture: &Mixture, values: &mut BTreeMap<String, f64>) -> Result<(), TrainError> {
         let mut counts = DiceCounts::new(self.classes.len());
-        mixture.validation(block_slices(self.network.config()), self.device, |images, labels| {
-            counts.add(labels, &predict_block(&self.network, images));
+        let network = self.network.as_ref();
+        mixture.validation(block_slices(network), self.device, |images, labels| {
+            counts.add(labels, &predict_block(network, self.config, images));
         })?;
         for (name, dice) in self.classes.iter().skip(1).zip(counts.foreground()) {
             values.extend(dice.map(|dice| (format!("val_dice_{name}"), dice)));
@@ -267,7 +274,7 @@ impl<'a> Trainer<'a> {
         values.insert("val_dice".into(), dice);
         if self.state.best.as_ref().is_none_or(|best| dice > best.dice) {
             self.state.best = Some(Best { images_seen: self.images_seen, dice });
-            let copies = self.network.parameters.all();
+            let copies = self.network.parameters().all();
             self.best = copies.map(|(name, value)| (name.to_owned(), value.detach().copy())).collect();
         }
         Ok(())
@@ -275,7 +282,7 @@ impl<'a> Trainer<'a> {
 
     /// Saves a checkpoint, unless the last step has ruined the weights: the one before stays the newest then.
     fn save(&self, run: &Run) -> Result<(), TrainError> {
-        if self.network.parameters.flat().isfinite().all().int64_value(&[]) == 0 {
+        if self.network.parameters().flat().isfinite().all().int64_value(&[]) == 0 {
             return Err(TrainError::NotFinite { what: "a weight".into(), images_seen: self.images_seen });
         }
         run.save_checkpoint(&self.checkpoint())?;
@@ -284,7 +291,7 @@ impl<'a> Trainer<'a> {
 
     fn checkpoint(&self) -> Checkpoint {
         let mut tensors = BTreeMap::new();
-        for (name, value) in self.network.parameters.all() {
+        for (name, value) in self.network.parameters().all() {
             tensors.insert(format!("{NETWORK}{name}"), value.detach());
         }
         for (name, value) in &self.best {
@@ -301,7 +308,7 @@ impl<'a> Trainer<'a> {
     fn restore(&mut self, mut checkpoint: Checkpoint, folder: &Path) -> Result<(), TrainError> {
         let missing = |part: &str| TrainError::State { path: folder.to_owned(), part: part.to_owned() };
         self.network
-            .parameters
+            .parameters()
             .load(&checkpoint.take(NETWORK))
             .map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
         let saved = checkpoint.take(OPTIMISER);
@@ -312,6 +319,7 @@ impl<'a> Trainer<'a> {
         let best = checkpoint.take(BEST);
         self.best = best.into_iter().map(|(name, value)| (name, value.to_device(self.device))).collect();
         self.state = serde_json::from_value(checkpoint.state).map_err(|_| missing("state"))?;
+        self.optimiser.set_steps(self.state.steps);
         self.images_seen = checkpoint.images_seen;
         Ok(())
     }

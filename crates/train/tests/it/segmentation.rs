@@ -9,7 +9,9 @@ use synthmr_core::Split;
 use synthmr_core::records::EngineRecord;
 use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
-use synthmr_train::segmentation::{Segmenter, SegmenterConfig, SegmenterJob, Source, predict_store, train};
+use synthmr_train::segmentation::{
+    Family, Segmenter, SegmenterConfig, SegmenterJob, Source, predict_store, train,
+};
 use synthmr_train::{Outcome, TrainError};
 use tch::Device;
 
@@ -29,9 +31,11 @@ fn config() -> SegmenterConfig {
         checkpoint_images = 20
         validation_images = 16
         validation_slices = 10
+        standardise = true
+        architecture = "unet"
         network = { base_filters = 4, depth = 3, padding = "same" }
-        optimiser = { rate = 0.05, poly_power = 0.9, momentum = 0.9, weight_decay = 3e-5, gradient_norm = 12.0 }
-        loss = { dice_smooth = 1e-5, warmup_epoch_kimg = 0.016 }
+        optimiser = { kind = "sgd", rate = 0.05, warmup_images = 0.0, poly_power = 0.9, momentum = 0.9, weight_decay = 3e-5, gradient_norm = 12.0 }
+        loss = { dice_smooth = 1e-5, dice_background = true, dice_squared = false, dice_batch = true, warmup_epoch_kimg = 0.016 }
         [augmentation]
         on = true
         mirror_probability = 0.5
@@ -225,7 +229,9 @@ fn a_trained_network_segments_unseen_subjects_whatever_the_batch() {
     let store = folder.path("real.store");
     cohort(&store, 1, 60, &ALL, ["T1", "T2"]);
     let mut longer = config();
-    (longer.kimg, longer.batch, longer.network.base_filters) = (1.6, 16, 8);
+    (longer.kimg, longer.batch) = (1.6, 16);
+    let Family::UNet { network } = &mut longer.family else { panic!("a U-Net") };
+    network.base_filters = 8;
     (longer.tick_images, longer.checkpoint_images, longer.validation_images) = (400, 800, 400);
     let seg = folder.path("seg");
     let mut watch = ToyWatch::default();

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
-use synthmr_train::segmentation::{Target, deep_loss, deep_supervision_weights, dice_cross_entropy};
+use synthmr_nets::segmenters::halving_weights;
+use synthmr_train::segmentation::{DiceForm, Target, deep_loss, dice_cross_entropy};
 use tch::{Kind, Tensor};
 
-const SMOOTH: f64 = 1e-5;
+const U_NET: DiceForm = DiceForm { smooth: 1e-5, background: true, squared: false, batch: true };
+const SWIN: DiceForm = DiceForm { background: false, squared: true, batch: false, ..U_NET };
 
 fn golden() -> BTreeMap<String, Tensor> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/segmentation_losses.safetensors");
@@ -43,18 +45,18 @@ fn largest_difference(kind: Kind) -> f64 {
         let level = |i| golden[&format!("logits.{i}")].to_kind(kind).copy().set_requires_grad(true);
         (0..count).map(level).collect()
     };
-    let weights = deep_supervision_weights(5);
+    let weights = halving_weights(5);
     let mut largest = 0f64;
     for (name, ignored) in [("all", None), ("kept", Some(&ignored))] {
         let target = Target::new(&labels, 4, ignored, kind);
         let single = levels(1).remove(0);
-        let loss = dice_cross_entropy(&single, &target, SMOOTH);
+        let loss = dice_cross_entropy(&single, &target, &U_NET);
         loss.backward();
         largest = largest.max(difference(&loss, &golden[&format!("{name}.loss")]));
         largest = largest.max(difference(&single.grad(), &golden[&format!("{name}.gradient")]));
 
         let levels = levels(weights.len());
-        let loss = deep_loss(&levels, &weights, &target, SMOOTH);
+        let loss = deep_loss(&levels, &weights, &target, &U_NET);
         loss.backward();
         largest = largest.max(difference(&loss, &golden[&format!("{name}.deep_loss")]));
         for (i, level) in levels.iter().enumerate() {
@@ -63,6 +65,11 @@ fn largest_difference(kind: Kind) -> f64 {
         // The lowest level, for which nothing is computed here, has the weight zero there.
         assert_eq!(golden[&format!("{name}.deep_gradient.4")].abs().max().double_value(&[]), 0.0);
     }
+    let single = levels(1).remove(0);
+    let loss = dice_cross_entropy(&single, &Target::new(&labels, 4, None, kind), &SWIN);
+    loss.backward();
+    largest = largest.max(difference(&loss, &golden["swin.loss"]));
+    largest = largest.max(difference(&single.grad(), &golden["swin.gradient"]));
     for (i, weight) in weights.iter().enumerate() {
         assert_eq!(*weight, golden["level_weights"].double_value(&[i as i64]));
     }
