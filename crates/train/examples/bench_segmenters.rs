@@ -9,9 +9,7 @@ mod common;
 use std::hint::black_box;
 
 use synthmr_nets::engine::set_threads;
-use synthmr_nets::segmenters::{
-    Mode, ResEncConfig, ResEncUNet, Segmenter, SwinUPerNet, SwinUPerNetConfig,
-};
+use synthmr_nets::segmenters::{Mode, ResEncConfig, ResEncUNet, Segmenter, SwinUPerNet, SwinUPerNetConfig};
 use synthmr_train::optimiser::{Sgd, clip_gradient_norm};
 use tch::{Device, Kind, Reduction, Tensor};
 
