@@ -1,5 +1,6 @@
-//! Times of a training step and of prediction of Swin-T + UPerNet, as JSON lines; the peer is
-//! `tools/bench/segmenters_torch.py`, the same networks, loss and batches. The U-Net has `bench_unet`.
+//! Times of a training step and of prediction of Swin-T + UPerNet and of the U-Net with a residual encoder, as JSON
+//! lines; the peer is `tools/bench/segmenters_torch.py`, the same networks, loss and batches. The study's U-Net has
+//! `bench_unet`.
 //!
 //! `cargo run --release -p synthmr-train --example bench_segmenters [RUNS [THREADS]]`
 
@@ -8,7 +9,7 @@ mod common;
 use std::hint::black_box;
 
 use synthmr_nets::engine::set_threads;
-use synthmr_nets::segmenters::{Mode, Segmenter, SwinUPerNet, SwinUPerNetConfig};
+use synthmr_nets::segmenters::{Mode, ResEncConfig, ResEncUNet, Segmenter, SwinUPerNet, SwinUPerNetConfig};
 use synthmr_train::optimiser::{Sgd, clip_gradient_norm};
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -22,11 +23,16 @@ fn main() {
     set_threads(argument(2, 2));
     for (side, batch) in BATCHES {
         for precision in precisions() {
-            let config = SwinUPerNetConfig::swin_t(4, 4, side);
-            let network = SwinUPerNet::new(&config, 0, Device::Cpu, precision);
-            let (step, predict) = measured(&network, batch, runs);
-            report(&format!("swin-t-upernet-train-step-{side}"), precision, &step);
-            report(&format!("swin-t-upernet-predict-{side}"), precision, &predict);
+            let swin = SwinUPerNetConfig::swin_t(4, 4, side);
+            let swin = SwinUPerNet::new(&swin, 0, Device::Cpu, precision);
+            let resenc = ResEncConfig::published(4, 4, side, 6);
+            let resenc = ResEncUNet::new(&resenc, 0, Device::Cpu, precision);
+            let contestants: [(&str, &dyn Segmenter); 2] = [("swin-t-upernet", &swin), ("resenc-6", &resenc)];
+            for (name, network) in contestants {
+                let (step, predict) = measured(network, batch, runs);
+                report(&format!("{name}-train-step-{side}"), precision, &step);
+                report(&format!("{name}-predict-{side}"), precision, &predict);
+            }
         }
     }
 }
