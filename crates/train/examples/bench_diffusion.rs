@@ -34,7 +34,7 @@ fn bench(precision: Precision, runs: usize) {
     let options = (Kind::Float, Device::Cpu);
     let reals = Tensor::rand([config.batch, PLANES, 64, 64], options) * 2.0 - 1.0;
 
-    let mut learner = DiffusionLearner::new(&config, diffusion, PLANES, Device::Cpu, precision);
+    let mut learner = DiffusionLearner::new(&config, diffusion, PLANES, &[Device::Cpu], precision);
     let step = || {
         std::hint::black_box(learner.step(&reals, 0)[0].1.double_value(&[]));
     };

@@ -53,7 +53,7 @@ fn step_seconds(precision: Precision, path_weight: f64, r1_gamma: f64, runs: usi
     let config: GeneratorConfig =
         config::resolve(PRESETS, Some("stylegan2-tiny-64"), None, &settings).expect("the preset resolves");
     let planes = Planes::new(4, &LabelScheme::brats(), LabelEncoding::Gray, Device::Cpu);
-    let mut learner = learner(&config, &planes, Device::Cpu, precision);
+    let mut learner = learner(&config, &planes, &[Device::Cpu], precision);
     let reals = Tensor::rand([config.batch, planes.count(), 64, 64], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
     let step = || {
         std::hint::black_box(learner.step(&reals, 0)[0].1.double_value(&[]));

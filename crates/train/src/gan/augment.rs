@@ -10,7 +10,9 @@
 //! wavelet and reflects; MR slices have a black border, which both continue.
 
 use synthmr_core::random::{self, Draw, Stream};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
+
+use crate::replicas::Parts;
 
 /// A 3x3 matrix on homogeneous image coordinates, where the image spans [-1, 1] in both directions.
 type Matrix = [[f64; 3]; 3];
@@ -25,12 +27,12 @@ pub struct Augmentation {
 impl Augmentation {
     /// Augments `images` `[n, planes, h, w]`, of which the first `contrasts` planes carry intensities.
     /// The transforms are a function of `(seed, index)`; the result is differentiable in `images`.
-    pub fn apply(&self, images: &Tensor, contrasts: i64, seed: u64, index: u64) -> Tensor {
+    pub fn apply(&self, images: &Parts, contrasts: i64, seed: u64, index: u64) -> Parts {
         if self.strength <= 0.0 {
-            return images.shallow_clone();
+            return images.map(Tensor::shallow_clone);
         }
-        let size = images.size();
-        let n = size[0] as usize;
+        let size = images[0].size();
+        let n = images.images() as usize;
         let mut rng = random::rng(seed, Stream::Augment, index);
         let mut geometry = Vec::with_capacity(n * 6);
         let mut gains = Vec::with_capacity(n * size[1] as usize);
@@ -45,11 +47,9 @@ impl Augmentation {
                 offsets.push(if contrast { offset as f32 } else { 0.0 });
             }
         }
-        let device = images.device();
-        let moved = resample(images, &geometry, device);
-        let per_plane =
-            |values: &[f32]| Tensor::from_slice(values).view([size[0], size[1], 1, 1]).to_device(device);
-        moved * per_plane(&gains) + per_plane(&offsets)
+        let per_plane = |values: &[f32]| images.alike(&Tensor::from_slice(values).view([-1, size[1], 1, 1]));
+        let (gains, offsets) = (per_plane(&gains), per_plane(&offsets));
+        resample(images, &geometry).zip(&gains, |x, gain| x * gain).zip(&offsets, |x, offset| x + offset)
     }
 
     /// The inverse of a random transform: where each output pixel comes from.
@@ -108,17 +108,18 @@ impl Augmentation {
 }
 
 /// Moves all planes by one matrix an image; `geometry` is `[n, 2, 3]`.
-fn resample(images: &Tensor, geometry: &[f32], device: Device) -> Tensor {
-    let size = images.size();
+fn resample(images: &Parts, geometry: &[f32]) -> Parts {
     let identity = geometry.chunks(6).all(|m| m == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
     if identity {
-        return images.shallow_clone();
+        return images.map(Tensor::shallow_clone);
     }
-    let theta = Tensor::from_slice(geometry).view([size[0], 2, 3]).to_device(device);
-    let grid = Tensor::affine_grid_generator(&theta, &size, false);
     const BILINEAR: i64 = 0;
     const BORDER: i64 = 1;
-    images.to_kind(Kind::Float).grid_sampler_2d(&grid, BILINEAR, BORDER, false)
+    let theta = images.alike(&Tensor::from_slice(geometry).view([-1, 2, 3]));
+    images.zip(&theta, |images, theta| {
+        let grid = Tensor::affine_grid_generator(theta, images.size(), false);
+        images.to_kind(Kind::Float).grid_sampler_2d(&grid, BILINEAR, BORDER, false)
+    })
 }
 
 const IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
@@ -161,6 +162,12 @@ impl Controller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Device;
+
+    /// As on one device.
+    fn applied(strength: f64, x: &Tensor, index: u64) -> Tensor {
+        Augmentation { strength }.apply(&vec![x.shallow_clone()].into(), 2, 7, index).gathered()
+    }
 
     fn example() -> Tensor {
         tch::manual_seed(1);
@@ -171,22 +178,29 @@ mod tests {
     #[test]
     fn strength_zero_changes_nothing() {
         let x = example();
-        assert_eq!(Augmentation { strength: 0.0 }.apply(&x, 2, 7, 0), x);
+        assert_eq!(applied(0.0, &x, 0), x);
     }
 
     #[test]
     fn transforms_are_a_function_of_seed_and_index() {
         let x = example();
-        let augmentation = Augmentation { strength: 0.9 };
-        assert_eq!(augmentation.apply(&x, 2, 7, 3), augmentation.apply(&x, 2, 7, 3));
-        assert_ne!(augmentation.apply(&x, 2, 7, 3), augmentation.apply(&x, 2, 7, 4));
+        assert_eq!(applied(0.9, &x, 3), applied(0.9, &x, 3));
+        assert_ne!(applied(0.9, &x, 3), applied(0.9, &x, 4));
+    }
+
+    #[test]
+    fn an_image_is_transformed_alike_on_every_replica() {
+        let x = example();
+        let parts = Parts::split(&x, [Device::Cpu; 2].into_iter());
+        let shared = Augmentation { strength: 0.9 }.apply(&parts, 2, 7, 3).gathered();
+        assert!((shared - applied(0.9, &x, 3)).abs().max().double_value(&[]) < 1e-6);
     }
 
     #[test]
     fn all_planes_move_alike_and_annotation_keeps_its_values() {
         let plane = example().narrow(1, 0, 1);
         let x = plane.repeat([1, 3, 1, 1]);
-        let y = Augmentation { strength: 1.0 }.apply(&x, 2, 11, 0);
+        let y = applied(1.0, &x, 11);
         for image in 0..4 {
             let annotation = y.get(image).get(2);
             for contrast in 0..2 {
@@ -207,7 +221,7 @@ mod tests {
         let _ = x.narrow(2, 1, 1).narrow(3, 2, 1).fill_(1.0);
         let place = |m: Matrix| {
             let geometry: Vec<f32> = m[..2].iter().flatten().map(|&v| v as f32).collect();
-            let y = resample(&x, &geometry, Device::Cpu).view([64]);
+            let y = resample(&vec![x.shallow_clone()].into(), &geometry).gathered().view([64]);
             let index = y.argmax(0, false).int64_value(&[]);
             (index / 8, index % 8)
         };
