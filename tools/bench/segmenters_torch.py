@@ -6,7 +6,7 @@ Prediction is the model's forward and the largest logit.
 
     pip install torch==2.11.0 numpy
     pip install --no-deps transformers==5.23.0 tokenizers dynamic-network-architectures==0.4.4
-    python tools/bench/segmenters_torch.py [RUNS [THREADS]]
+    python tools/bench/segmenters_torch.py [RUNS [THREADS [SIDE [BATCH]]]]
 
 prints one JSON line a measurement, then all again under the allocator's settings in _peer.py.
 """
@@ -22,9 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
 import resenc  # noqa: E402
 import swin_upernet  # noqa: E402
 
-from _peer import again_with_tuned_allocator, report, seconds  # noqa: E402
-
-BATCHES = ((256, 2), (128, 4))
+from _peer import again_with_tuned_allocator, arguments, report, seconds  # noqa: E402
 
 
 class Swin:
@@ -96,13 +94,10 @@ def measure(contestant, side, batch, precision, runs):
 
 
 def main():
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
-    torch.set_num_threads(threads)
-    for side, batch in BATCHES:
-        for precision in ("f32", "bf16 autocast"):
-            for family in (Swin, ResEnc):
-                measure(family(side), side, batch, precision, runs)
+    runs, side, batch = arguments(3, 128, 4)
+    for precision in ("f32", "bf16 autocast"):
+        for family in (Swin, ResEnc):
+            measure(family(side), side, batch, precision, runs)
     again_with_tuned_allocator()
 
 

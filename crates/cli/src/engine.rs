@@ -18,6 +18,15 @@ pub(crate) struct EngineOptions {
     device: String,
 }
 
+/// Devices that share the batches of a training.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ReplicaOptions {
+    /// Devices that each take an equal share of every batch, in the place of --device: cuda:0,cuda:1. The batch must
+    /// divide. What is learnt is what one device learns, up to rounding; tested with cpu,cpu only, never run on GPUs.
+    #[arg(long, value_name = "NAME,NAME", conflicts_with = "device")]
+    devices: Option<String>,
+}
+
 /// Arithmetic of a training; what is trained in one is used in the same.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PrecisionOptions {
@@ -29,7 +38,10 @@ pub(crate) struct PrecisionOptions {
 /// The engine, ready.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
+    /// The device, or the first of several.
     pub(crate) device: Device,
+    /// All of them.
+    pub(crate) devices: Vec<Device>,
     threads: usize,
 }
 
@@ -47,11 +59,24 @@ pub(crate) fn set_up_threads(common: Common) -> usize {
 impl EngineOptions {
     /// Sets threads and opens the device.
     pub(crate) fn set_up(&self, common: Common) -> Result<Engine, Failure> {
+        self.open(None, common)
+    }
+
+    /// Sets threads and opens the devices of `replicas`, or the device where there are none.
+    pub(crate) fn set_up_with(&self, replicas: &ReplicaOptions, common: Common) -> Result<Engine, Failure> {
+        self.open(replicas.devices.as_deref(), common)
+    }
+
+    fn open(&self, several: Option<&str>, common: Common) -> Result<Engine, Failure> {
         let threads = set_up_threads(common);
         // libtorch refuses to change the number of its pools once they work.
         static ENGINE: OnceLock<()> = OnceLock::new();
         ENGINE.get_or_init(|| engine::set_threads(threads));
-        Ok(Engine { device: engine::device_from_name(&self.device)?, threads })
+        let devices = match several {
+            Some(names) => engine::devices_from_names(names)?,
+            None => vec![engine::device_from_name(&self.device)?],
+        };
+        Ok(Engine { device: devices[0], devices, threads })
     }
 }
 
@@ -61,7 +86,7 @@ impl Engine {
         let precision = options.precision.unwrap_or_else(|| Precision::best_for(self.device));
         let record = EngineRecord {
             libtorch: LIBTORCH_VERSION.to_owned(),
-            device: engine::device_name(self.device),
+            device: engine::device_names(&self.devices),
             precision: precision.name().to_owned(),
             threads: self.threads,
         };

@@ -201,7 +201,7 @@ failure_from! {
     SplitError => split_code,
     PrepareError => prepare_code,
     CudaError => |error| match error {
-        CudaError::UnknownDevice { .. } => Code::Usage,
+        CudaError::UnknownDevice { .. } | CudaError::List { .. } => Code::Usage,
         _ => Code::Environment,
     },
     CohortError => |error| match error {

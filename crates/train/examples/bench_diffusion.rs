@@ -37,7 +37,7 @@ fn bench(family: &str, precision: Precision, size: Size) {
     let Family::Diffusion(diffusion) = &config.family else { unreachable!("the preset is a diffusion's") };
     let reals = Tensor::rand([batch, PLANES, side, side], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
 
-    let mut learner = DiffusionLearner::new(&config, diffusion, PLANES, Device::Cpu, precision);
+    let mut learner = DiffusionLearner::new(&config, diffusion, PLANES, &[Device::Cpu], precision);
     let step = || {
         std::hint::black_box(learner.step(&reals, 0)[0].1.double_value(&[]));
     };

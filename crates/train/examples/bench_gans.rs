@@ -192,7 +192,7 @@ fn iteration_seconds(contestant: &Contestant, planes: &Planes, precision: Precis
 
 fn step_seconds(config: &GeneratorConfig, planes: &Planes, precision: Precision, runs: usize) -> Vec<f64> {
     let images_seen = first_full_size(config);
-    let mut learner = learner(config, planes, Device::Cpu, precision);
+    let mut learner = learner(config, planes, &[Device::Cpu], precision);
     let side = config.resolution;
     let reals =
         Tensor::rand([config.batch, planes.count(), side, side], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;

@@ -2,37 +2,30 @@
 //! lines; the peer is `tools/bench/segmenters_torch.py`, the same networks, loss and batches. The study's U-Net has
 //! `bench_unet`.
 //!
-//! `cargo run --release -p synthmr-train --example bench_segmenters [RUNS [THREADS]]`
+//! `cargo run --release -p synthmr-train --example bench_segmenters [RUNS [THREADS [SIDE [BATCH]]]]`
 
 mod common;
 
 use std::hint::black_box;
 
-use synthmr_nets::engine::set_threads;
 use synthmr_nets::segmenters::{Mode, ResEncConfig, ResEncUNet, Segmenter, SwinUPerNet, SwinUPerNetConfig};
 use synthmr_train::optimiser::{Sgd, clip_gradient_norm};
 use tch::{Device, Kind, Reduction, Tensor};
 
-use common::{argument, precisions, report, seconds};
-
-/// Sides of images with the images of a batch.
-const BATCHES: [(i64, i64); 2] = [(256, 2), (128, 4)];
+use common::{Size, precisions, report, seconds};
 
 fn main() {
-    let runs = argument(1, 3);
-    set_threads(argument(2, 2));
-    for (side, batch) in BATCHES {
-        for precision in precisions() {
-            let swin = SwinUPerNetConfig::swin_t(4, 4, side);
-            let swin = SwinUPerNet::new(&swin, 0, Device::Cpu, precision);
-            let resenc = ResEncConfig::published(4, 4, side, 6);
-            let resenc = ResEncUNet::new(&resenc, 0, Device::Cpu, precision);
-            let contestants: [(&str, &dyn Segmenter); 2] = [("swin-t-upernet", &swin), ("resenc-6", &resenc)];
-            for (name, network) in contestants {
-                let (step, predict) = measured(network, batch, runs);
-                report(&format!("{name}-train-step-{side}"), precision, &step);
-                report(&format!("{name}-predict-{side}"), precision, &predict);
-            }
+    let Size { runs, side, batch } = Size::from_arguments(3, 128, 4);
+    for precision in precisions() {
+        let swin = SwinUPerNetConfig::swin_t(4, 4, side);
+        let swin = SwinUPerNet::new(&swin, 0, Device::Cpu, precision);
+        let resenc = ResEncConfig::published(4, 4, side, 6);
+        let resenc = ResEncUNet::new(&resenc, 0, Device::Cpu, precision);
+        let contestants: [(&str, &dyn Segmenter); 2] = [("swin-t-upernet", &swin), ("resenc-6", &resenc)];
+        for (name, network) in contestants {
+            let (step, predict) = measured(network, batch, runs);
+            report(&format!("{name}-train-step-{side}"), precision, &step);
+            report(&format!("{name}-predict-{side}"), precision, &predict);
         }
     }
 }

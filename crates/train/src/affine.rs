@@ -29,16 +29,13 @@ pub(crate) fn product(a: Matrix, b: Matrix) -> Matrix {
     std::array::from_fn(|i| std::array::from_fn(|j| (0..3).map(|k| a[i][k] * b[k][j]).sum()))
 }
 
-/// Where the pixels of `images` `[n, planes, h, w]` come from, one movement an image that maps places of the result to
-/// places of the source: `[n, h, w, 2]` for [`resampled`]. None when nothing moves.
-pub(crate) fn grid(movements: &[Matrix], images: &Tensor) -> Option<Tensor> {
+/// Movements as [`resampled`] takes them, f32 `[n, 2, 3]` in the host's memory; none when nothing moves.
+pub(crate) fn rows(movements: &[Matrix]) -> Option<Tensor> {
     if movements.iter().all(|&movement| movement == IDENTITY) {
         return None;
     }
-    let theta: Vec<f32> =
-        movements.iter().flat_map(|m| m[..2].iter().flatten().map(|&value| value as f32)).collect();
-    let theta = Tensor::from_slice(&theta).view([-1, 2, 3]).to_device(images.device());
-    Some(Tensor::affine_grid_generator(&theta, &images.size(), false))
+    let rows = movements.iter().flat_map(|m| m[..2].iter().flatten().map(|&value| value as f32));
+    Some(Tensor::from_slice(&rows.collect::<Vec<_>>()).view([-1, 2, 3]))
 }
 
 /// How values between pixels are found.
@@ -59,7 +56,9 @@ pub(crate) enum Outside {
     Border = 1,
 }
 
-/// f32 images at the places of `grid`.
-pub(crate) fn resampled(images: &Tensor, grid: &Tensor, between: Between, outside: Outside) -> Tensor {
-    images.grid_sampler_2d(grid, between as i64, outside as i64, false)
+/// Images f32 `[n, planes, h, w]`, each moved by one movement of `rows` on their device, which maps places of the result to
+/// places of the source.
+pub(crate) fn resampled(images: &Tensor, rows: &Tensor, between: Between, outside: Outside) -> Tensor {
+    let grid = Tensor::affine_grid_generator(rows, images.size(), false);
+    images.grid_sampler_2d(&grid, between as i64, outside as i64, false)
 }

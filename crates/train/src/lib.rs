@@ -16,6 +16,7 @@ pub mod generator;
 mod label_counts;
 pub mod optimiser;
 pub mod planes;
+pub mod replicas;
 pub mod run;
 pub mod sampling;
 pub mod segmentation;

@@ -16,7 +16,7 @@ use synthmr_train::{Outcome, TrainError, Watch};
 use super::name_of;
 use crate::arguments::Common;
 use crate::console;
-use crate::engine::{EngineOptions, PrecisionOptions};
+use crate::engine::{EngineOptions, PrecisionOptions, ReplicaOptions};
 use crate::estimate::Estimate;
 use crate::failure::{Code, Failure};
 use crate::watch::Terminal;
@@ -38,6 +38,8 @@ pub(crate) struct Generator {
     data: StoreSelection,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    replicas: ReplicaOptions,
 }
 
 /// Train a segmentation network.
@@ -93,7 +95,7 @@ impl Generator {
         let config: GeneratorConfig = self.settings.resolve(generator::PRESETS)?;
         config.validate()?;
         let (store, _) = self.data.open()?;
-        let engine = self.settings.engine.set_up(common)?;
+        let engine = self.settings.engine.set_up_with(&self.replicas, common)?;
         store.verify()?;
         let (precision, record) = engine.with(&self.settings.precision);
         let job = GeneratorJob {
@@ -101,7 +103,7 @@ impl Generator {
             store: &store,
             store_name: &name_of(&self.data.path),
             split: self.data.split,
-            device: engine.device,
+            devices: &engine.devices,
             precision,
             engine: record,
         };

@@ -116,3 +116,19 @@ fn the_commands_of_the_main_job() {
     assert!(err.contains("note: --real ph.store: the whole store is shown"), "{err}");
     assert!(fs::read_to_string(folder.join("l.html")).unwrap().contains(LEARNT));
 }
+
+#[test]
+fn two_replicas_train_a_generator_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    make_store(folder);
+    let train =
+        format!("train generator {TINY_GENERATOR} --set network.mbstd_group=2 --data ph.store --out gen");
+    let (out, _) = run(folder, &format!("{train} --kimg 0.032 --devices cpu,cpu"), 0);
+    assert!(out.contains("gen: trained"), "{out}");
+    assert_eq!(json(&folder.join("gen/run.json"))["engine"]["device"], "cpu,cpu");
+    // The checkpoint is that of any run.
+    run(folder, "sample gen --count 2 --seed 1 --out syn.store", 0);
+    let (_, err) = run(folder, &format!("{train} --kimg 0.032"), 2);
+    assert!(err.contains("engine.device: \"cpu,cpu\" -> \"cpu\""), "{err}");
+}

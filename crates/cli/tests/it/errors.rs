@@ -34,6 +34,14 @@ fn usage_errors_end_with_2_and_say_what_was_meant() {
             "network.attention: expected sides of the levels, [32, 16, 8]",
         ),
         (
+            "train generator --data s --out gen --preset edm-tiny-64 --devices cpu,cpu --device cpu",
+            "cannot be used with",
+        ),
+        (
+            "train segmenter --train s --out seg --preset unet-tiny-64 --devices cpu,cpu",
+            "unexpected argument",
+        ),
+        (
             "train generator --data ph.store --out gen --preset stylegan2-tiny-64 --kimg 0",
             "kimg: expected more than 0",
         ),
@@ -162,4 +170,28 @@ fn what_exists_is_neither_overwritten_nor_mixed() {
     let (_, err) = run(folder, &held_out, 2);
     assert!(err.contains("nothing may learn from them"), "{err}");
     assert!(!folder.join("x").exists());
+}
+
+#[test]
+fn devices_that_cannot_share_a_batch_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    make_store(folder);
+    let train = format!("train generator {TINY_GENERATOR} --data ph.store --out gen --kimg 0.016");
+    for (devices, expected) in [
+        ("cpu,cuda:9", "found that equal shares suit devices of one kind only"),
+        ("cuda:0,cuda:0", "found that a GPU takes one share"),
+        ("cuda,cuda:0", "found that a GPU takes one share"),
+        ("cpu,,cpu", "unknown device \"\""),
+        (
+            "cpu,cpu",
+            "batch: expected a multiple of 8, because 2 devices take equal shares of groups of 4 images",
+        ),
+    ] {
+        let (_, err) = run(folder, &format!("{train} --devices {devices}"), 2);
+        assert!(err.contains(expected) && err.contains("hint:"), "{devices}: {err}");
+    }
+    let (_, err) = run(folder, &format!("{train} --devices="), 2);
+    assert!(err.contains("devices \"\": expected one or more") && err.contains("hint:"), "{err}");
+    assert!(!folder.join("gen").exists());
 }

@@ -86,7 +86,7 @@ pub struct InputRecord {
 pub struct EngineRecord {
     /// Version of libtorch.
     pub libtorch: String,
-    /// `cpu` or `cuda:0`.
+    /// `cpu` or `cuda:0`; with commas between them where several shared every batch: `cuda:0,cuda:1`.
     pub device: String,
     /// `f32` or `bf16`.
     pub precision: String,

@@ -15,6 +15,17 @@ pub enum CudaError {
         /// The name as given.
         found: String,
     },
+    /// A list of devices that cannot share work.
+    #[error(
+        "devices {found:?}: expected one or more devices to share every batch equally, found that {reason}\n\
+         hint: GPUs by their numbers, each once: cuda:0,cuda:1; or cpu,cpu to try it out"
+    )]
+    List {
+        /// The list as given.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The CUDA part of libtorch was not found or cannot be opened.
     #[error(
         "cannot open libtorch_cuda.so: {reason}\nhint: `cargo xtask libtorch --cuda`, or set SYNTHMR_LIBTORCH \

@@ -10,9 +10,8 @@ use crate::engine::Parameters;
 pub enum Noise {
     /// The tensors saved with the network: the same for every image.
     Constant,
-    /// The device's own generator, which the caller has seeded.
-    Random,
-    /// One tensor `[n, 1, r, r]` for each noise input, in the order of [`Generator::noise_sides`].
+    /// One tensor `[n, 1, r, r]` for each noise input, in the order of [`Generator::noise_sides`]; those of levels that
+    /// have not grown yet, the last ones, may be left out.
     Given(Vec<Tensor>),
     /// No noise.
     None,
@@ -50,8 +49,9 @@ pub trait Generator {
     /// `[n, style_count, w_dim]`.
     fn synthesise(&self, styles: &Tensor, noise: &Noise) -> Tensor;
 
-    /// As [`Self::synthesise`] in a training step: statistics of the signal that the network keeps follow this batch.
-    fn synthesise_and_track(&self, styles: &Tensor, noise: &Noise) -> Tensor {
+    /// As [`Self::synthesise`] in a training step: statistics of the signal that the network keeps follow these images,
+    /// as fast as a batch of so many images moves them, of which these are all or a share that stands for all.
+    fn synthesise_and_track(&self, styles: &Tensor, noise: &Noise, _: i64) -> Tensor {
         self.synthesise(styles, noise)
     }
 
@@ -98,17 +98,10 @@ pub fn track_mean_w(generator: &dyn Generator, w: &Tensor) {
 }
 
 /// The `index`-th noise input `[n or 1, 1, side, side]`; `constant` `[side, side]` is the one saved with the network.
-pub(super) fn noise_input(
-    noise: &Noise,
-    index: usize,
-    n: i64,
-    side: i64,
-    constant: &Tensor,
-) -> Option<Tensor> {
+pub(super) fn noise_input(noise: &Noise, index: usize, side: i64, constant: &Tensor) -> Option<Tensor> {
     match noise {
         Noise::None => None,
         Noise::Constant => Some(constant.view([1, 1, side, side])),
-        Noise::Random => Some(Tensor::randn([n, 1, side, side], (constant.kind(), constant.device()))),
         Noise::Given(tensors) => Some(tensors[index].shallow_clone()),
     }
 }

@@ -21,8 +21,9 @@ pub trait Synthesis {
     }
 
     /// Images `[n, planes, r, r]`, nominally in [-1, 1], in the parameters' kind, of styles `[n, style_count, w_dim]`.
-    /// `track` lets statistics of the signal that the network keeps follow this batch.
-    fn forward(&self, styles: &Tensor, noise: &Noise, track: bool) -> Tensor;
+    /// `track` lets statistics of the signal that the network keeps follow these images, as fast as a batch of so many
+    /// images moves them.
+    fn forward(&self, styles: &Tensor, noise: &Noise, track: Option<i64>) -> Tensor;
 
     /// The level of detail of a network that grows.
     fn growing(&self) -> Option<&Growing> {
@@ -70,11 +71,11 @@ impl<S: Synthesis> gan::Generator for Styled<S> {
     }
 
     fn synthesise(&self, styles: &Tensor, noise: &Noise) -> Tensor {
-        self.synthesis.forward(styles, noise, false)
+        self.synthesis.forward(styles, noise, None)
     }
 
-    fn synthesise_and_track(&self, styles: &Tensor, noise: &Noise) -> Tensor {
-        self.synthesis.forward(styles, noise, true)
+    fn synthesise_and_track(&self, styles: &Tensor, noise: &Noise, batch: i64) -> Tensor {
+        self.synthesis.forward(styles, noise, Some(batch))
     }
 
     fn growing(&self) -> Option<&Growing> {

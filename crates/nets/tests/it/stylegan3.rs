@@ -95,7 +95,7 @@ fn magnitudes_follow_the_batch_and_are_used() {
         let styles = w.unsqueeze(1).expand([-1, g.style_count(), -1], false);
         let _ = g.synthesise(&styles, &Noise::None);
         assert_eq!(magnitudes(&g), before);
-        let tracked = g.synthesise_and_track(&styles, &Noise::None);
+        let tracked = g.synthesise_and_track(&styles, &Noise::None, 3);
         let rate = 1.0 - 0.5f64.powf(3.0 / 20_000.0);
         for (key, after) in magnitudes(&g) {
             let theirs =

@@ -14,6 +14,7 @@ use super::{DiffusionConfig, Noising, SamplerConfig};
 use crate::TrainError;
 use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, Learner, Measured};
 use crate::optimiser::{Adam, clip_gradient_norm};
+use crate::replicas::Replicas;
 
 /// A network with what its output means.
 pub struct Denoiser {
@@ -53,10 +54,13 @@ impl Denoiser {
         let coefficients: Vec<Coefficients> =
             sigmas.iter().map(|&sigma| self.noising.coefficients(sigma)).collect();
         let of = |pick: fn(&Coefficients) -> f64| column(coefficients.iter().map(pick), images);
-        let noisy = images + noise * column(sigmas.iter().copied(), images);
-        let output = self.network.forward(&(noisy * of(|c| c.input)), &of(|c| c.code).flatten(0, -1));
-        let target = images * of(|c| c.clean) + noise * of(|c| c.noise);
-        ((output - target).square() * of(|c| c.weight)).mean(Kind::Float)
+        // All values from the host go first: a replica that waits for one keeps the next from beginning.
+        let (sigmas, input, code) = (column(sigmas.iter().copied(), images), of(|c| c.input), of(|c| c.code));
+        let (clean, weight) = (images * of(|c| c.clean), of(|c| c.weight));
+        let target = clean + noise * of(|c| c.noise);
+        let noisy = images + noise * sigmas;
+        let output = self.network.forward(&(noisy * input), &code.flatten(0, -1));
+        ((output - target).square() * weight).mean(Kind::Float)
     }
 
     /// The sampler with what the options change.
@@ -117,27 +121,27 @@ impl ImageSource for Denoiser {
 pub struct DiffusionLearner {
     config: GeneratorConfig,
     diffusion: DiffusionConfig,
-    current: Denoiser,
+    current: Replicas<Denoiser>,
     average: Denoiser,
     adam: Adam,
     total_images: u64,
 }
 
 impl DiffusionLearner {
-    /// The state before the first step.
+    /// The state before the first step, on `devices`, the master first.
     pub fn new(
         config: &GeneratorConfig,
         diffusion: &DiffusionConfig,
         planes: i64,
-        device: Device,
+        devices: &[Device],
         precision: Precision,
     ) -> Self {
-        let denoiser = || Denoiser::new(config, diffusion, planes, device, precision);
-        let (current, average) = (denoiser(), denoiser());
+        let denoiser = |device| Denoiser::new(config, diffusion, planes, device, precision);
+        let current = Replicas::new(devices, denoiser, |denoiser| &denoiser.network.parameters);
+        let average = denoiser(devices[0]);
         average.network.parameters.set_requires_grad(false);
         let optimiser = &diffusion.optimiser;
-        let adam =
-            Adam::new(&current.network.parameters, optimiser.beta1, optimiser.beta2, optimiser.epsilon);
+        let adam = Adam::new(current.parameters(), optimiser.beta1, optimiser.beta2, optimiser.epsilon);
         Self {
             config: config.clone(),
             diffusion: diffusion.clone(),
@@ -151,24 +155,32 @@ impl DiffusionLearner {
 
 impl Learner for DiffusionLearner {
     fn step(&mut self, reals: &Tensor, images_seen: u64) -> Measured {
-        let (config, parameters) = (&self.config, &self.current.network.parameters);
+        let (config, replicas) = (&self.config, &self.current);
         let step = images_seen / config.batch as u64;
         let mut rng = random::rng(config.seed, Stream::NoiseLevel, step);
-        let noising = &self.current.noising;
+        let noising = &replicas.master().noising;
         let sigmas: Vec<f64> = (0..config.batch).map(|_| noising.draw_sigma(&mut rng)).collect();
         // Noise in bulk is drawn on the device, from a seed of this step alone.
         tch::manual_seed(random::device_seed(config.seed, Stream::TrainNoise, step));
-        let noise = reals.randn_like();
+        let (noise, reals) = (replicas.split(&reals.randn_like()), replicas.split(reals));
 
-        parameters.zero_gradient();
-        let loss = self.current.loss(reals, &noise, &sigmas);
+        replicas.zero_gradient();
+        let count = replicas.iter().len();
+        let losses = replicas.run(|i, denoiser| {
+            let sigmas: Vec<f64> = sigmas.iter().copied().skip(i).step_by(count).collect();
+            denoiser.loss(&reals[i], &noise[i], &sigmas)
+        });
+        let loss = losses.mean();
         loss.backward();
         let limit = self.diffusion.optimiser.gradient_norm;
-        let norm = clip_gradient_norm(parameters, if limit > 0.0 { limit } else { f64::INFINITY });
         let rate = self.diffusion.rate(images_seen, config.batch, self.total_images);
-        self.adam.step(parameters, rate);
+        let norm = replicas.update(|parameters| {
+            let norm = clip_gradient_norm(parameters, if limit > 0.0 { limit } else { f64::INFINITY });
+            self.adam.step(parameters, rate);
+            norm
+        });
         let decay = config.ema_decay(images_seen + config.batch as u64, config.batch as u64);
-        self.average.network.parameters.average_towards(parameters, decay);
+        self.average.network.parameters.average_towards(replicas.parameters(), decay);
         vec![("loss", loss.detach()), ("gradient_norm", Tensor::from(norm as f32))]
     }
 
@@ -177,7 +189,7 @@ impl Learner for DiffusionLearner {
     }
 
     fn networks(&self) -> Vec<(&'static str, &Parameters)> {
-        vec![("network.", &self.current.network.parameters), (AVERAGE, &self.average.network.parameters)]
+        vec![("network.", self.current.parameters()), (AVERAGE, &self.average.network.parameters)]
     }
 
     fn tensors(&self) -> Vec<(String, &Tensor)> {
@@ -196,6 +208,10 @@ impl Learner for DiffusionLearner {
         }
         self.adam.set_steps(serde_json::from_value::<Counters>(counters)?.steps);
         Ok(())
+    }
+
+    fn align(&self) {
+        self.current.align();
     }
 
     fn average(&self) -> &dyn ImageSource {

@@ -13,8 +13,9 @@ use synthmr_core::random::{self, Draw, Stream};
 use tch::{Kind, Tensor};
 
 use crate::affine::{
-    Between, IDENTITY, Matrix, Outside, grid, product, resampled, rotation, scaling, translation,
+    Between, IDENTITY, Matrix, Outside, product, resampled, rotation, rows, scaling, translation,
 };
+use crate::replicas::Parts;
 
 /// The strength of augmentation and what it follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,12 +27,12 @@ pub struct Augmentation {
 impl Augmentation {
     /// Augments `images` `[n, planes, h, w]`, of which the first `contrasts` planes carry intensities.
     /// The transforms are a function of `(seed, index)`; the result is differentiable in `images`.
-    pub fn apply(&self, images: &Tensor, contrasts: i64, seed: u64, index: u64) -> Tensor {
+    pub fn apply(&self, images: &Parts, contrasts: i64, seed: u64, index: u64) -> Parts {
         if self.strength <= 0.0 {
-            return images.shallow_clone();
+            return images.map(Tensor::shallow_clone);
         }
-        let size = images.size();
-        let n = size[0] as usize;
+        let size = images[0].size();
+        let n = images.images() as usize;
         let mut rng = random::rng(seed, Stream::Augment, index);
         let mut movements = Vec::with_capacity(n);
         let mut gains = Vec::with_capacity(n * size[1] as usize);
@@ -45,11 +46,9 @@ impl Augmentation {
                 offsets.push(if contrast { offset as f32 } else { 0.0 });
             }
         }
-        let moved = moved(images, &movements);
-        let device = images.device();
-        let per_plane =
-            |values: &[f32]| Tensor::from_slice(values).view([size[0], size[1], 1, 1]).to_device(device);
-        moved * per_plane(&gains) + per_plane(&offsets)
+        let per_plane = |values: &[f32]| images.alike(&Tensor::from_slice(values).view([-1, size[1], 1, 1]));
+        let (gains, offsets) = (per_plane(&gains), per_plane(&offsets));
+        moved(images, &movements).zip(&gains, |x, gain| x * gain).zip(&offsets, |x, offset| x + offset)
     }
 
     /// The inverse of a random transform: where each output pixel comes from.
@@ -108,11 +107,11 @@ impl Augmentation {
 }
 
 /// Moves all planes of an image by one matrix; the border is repeated.
-fn moved(images: &Tensor, movements: &[Matrix]) -> Tensor {
-    match grid(movements, images) {
-        Some(grid) => resampled(&images.to_kind(Kind::Float), &grid, Between::Bilinear, Outside::Border),
-        None => images.shallow_clone(),
-    }
+fn moved(images: &Parts, movements: &[Matrix]) -> Parts {
+    let Some(rows) = rows(movements) else { return images.map(Tensor::shallow_clone) };
+    images.zip(&images.alike(&rows), |images, rows| {
+        resampled(&images.to_kind(Kind::Float), rows, Between::Bilinear, Outside::Border)
+    })
 }
 
 /// Moves the strength so that the discriminator's mean sign on real images stays at a target (section 3.1).
@@ -138,6 +137,11 @@ mod tests {
     use super::*;
     use tch::Device;
 
+    /// As on one device.
+    fn applied(strength: f64, x: &Tensor, index: u64) -> Tensor {
+        Augmentation { strength }.apply(&vec![x.shallow_clone()].into(), 2, 7, index).gathered()
+    }
+
     fn example() -> Tensor {
         tch::manual_seed(1);
         let smooth = Tensor::randn([4, 3, 4, 4], (Kind::Float, Device::Cpu));
@@ -147,22 +151,29 @@ mod tests {
     #[test]
     fn strength_zero_changes_nothing() {
         let x = example();
-        assert_eq!(Augmentation { strength: 0.0 }.apply(&x, 2, 7, 0), x);
+        assert_eq!(applied(0.0, &x, 0), x);
     }
 
     #[test]
     fn transforms_are_a_function_of_seed_and_index() {
         let x = example();
-        let augmentation = Augmentation { strength: 0.9 };
-        assert_eq!(augmentation.apply(&x, 2, 7, 3), augmentation.apply(&x, 2, 7, 3));
-        assert_ne!(augmentation.apply(&x, 2, 7, 3), augmentation.apply(&x, 2, 7, 4));
+        assert_eq!(applied(0.9, &x, 3), applied(0.9, &x, 3));
+        assert_ne!(applied(0.9, &x, 3), applied(0.9, &x, 4));
+    }
+
+    #[test]
+    fn an_image_is_transformed_alike_on_every_replica() {
+        let x = example();
+        let parts = Parts::split(&x, [Device::Cpu; 2].into_iter());
+        let shared = Augmentation { strength: 0.9 }.apply(&parts, 2, 7, 3).gathered();
+        assert!((shared - applied(0.9, &x, 3)).abs().max().double_value(&[]) < 1e-6);
     }
 
     #[test]
     fn all_planes_move_alike_and_annotation_keeps_its_values() {
         let plane = example().narrow(1, 0, 1);
         let x = plane.repeat([1, 3, 1, 1]);
-        let y = Augmentation { strength: 1.0 }.apply(&x, 2, 11, 0);
+        let y = applied(1.0, &x, 11);
         for image in 0..4 {
             let annotation = y.get(image).get(2);
             for contrast in 0..2 {
@@ -182,7 +193,7 @@ mod tests {
         let x = Tensor::zeros([1, 1, 8, 8], (Kind::Float, Device::Cpu));
         let _ = x.narrow(2, 1, 1).narrow(3, 2, 1).fill_(1.0);
         let place = |m: Matrix| {
-            let y = moved(&x, &[m]).view([64]);
+            let y = moved(&vec![x.shallow_clone()].into(), &[m]).gathered().view([64]);
             let index = y.argmax(0, false).int64_value(&[]);
             (index / 8, index % 8)
         };

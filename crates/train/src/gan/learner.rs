@@ -36,17 +36,17 @@ pub struct GanLearner {
 }
 
 impl GanLearner {
-    /// The state before the first step.
+    /// The state before the first step, on `devices`, the master first.
     pub fn new(
         config: &GeneratorConfig,
         gan: &dyn GanSettings,
         planes: &Planes,
-        device: Device,
+        devices: &[Device],
         precision: Precision,
     ) -> Self {
-        let place = Place::new(config, planes.count(), device, precision);
+        let place = Place::new(config, planes.count(), devices[0], precision);
         let steps = Steps::new(config, gan.rules(), planes.count(), planes.image_count());
-        let state = GanState::new(&steps.rules, gan.networks(), &place);
+        let state = GanState::new(&steps.rules, gan.networks(), &place, devices);
         Self { steps, state }
     }
 }
@@ -58,7 +58,7 @@ impl Learner for GanLearner {
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {
         let mut gauges = vec![("augment_strength", self.state.strength)];
-        let grown = self.state.generator.growing().map(|growing| growing.grown());
+        let grown = self.state.generator.master().growing().map(|growing| growing.grown());
         gauges.extend(grown.map(|grown| ("resolution", grown.side() as f64)));
         gauges
     }
@@ -104,6 +104,11 @@ impl Learner for GanLearner {
         state.strength = counters.strength;
         state.sign_count = counters.sign_count;
         Ok(())
+    }
+
+    fn align(&self) {
+        self.state.generator.align();
+        self.state.discriminator.align();
     }
 
     fn average(&self) -> &dyn ImageSource {

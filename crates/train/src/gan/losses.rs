@@ -3,8 +3,9 @@
 //! the relativistic pairing loss of R3GAN (Huang, Gokaslan, Kuleshov and Tompkin 2024, arXiv 2501.05441).
 
 use serde::{Deserialize, Serialize};
-use synthmr_nets::generators::gan::{Generator, Noise};
 use tch::{Kind, Tensor};
+
+use crate::replicas::Parts;
 
 /// What the two networks play for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +54,9 @@ impl Game {
 /// Gradient penalty centred at zero (Mescheder et al. 2018, equation 9): `gamma / 2` times the mean squared norm of
 /// the gradient of the discriminator at images. At real images it is R1, at generated ones R2.
 ///
-/// `judge` maps images `[n, c, h, w]` to logits. The result can be differentiated with respect to the
-/// discriminator's parameters: the gradient at the images is itself part of the graph.
-pub fn gradient_penalty(images: &Tensor, gamma: f64, judge: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+/// `judge` maps images `[n, c, h, w]` to logits, as every replica does with its share. The result can be differentiated
+/// with respect to the discriminator's parameters: the gradient at the images is itself part of the graph.
+pub fn gradient_penalty(images: &Parts, gamma: f64, judge: impl FnOnce(&Parts) -> Parts) -> Tensor {
     let squares = squared_gradient_norms(images, judge);
     squares.mean(squares.kind()) * (gamma / 2.0)
 }
@@ -65,25 +66,34 @@ pub fn gradient_penalty(images: &Tensor, gamma: f64, judge: impl FnOnce(&Tensor)
 /// `real + mix * (fake - real)` with `mix` `[n, 1, 1, 1]` uniform in [0, 1). `per_pixel` is the squared norm of the
 /// gradient at full-size images as a share of that at these: 1, or 4^-k where images are 2^k times smaller.
 pub fn wgan_gp(
-    reals: &Tensor,
-    fakes: &Tensor,
+    reals: &Parts,
+    fakes: &Parts,
     mix: &Tensor,
     weight: f64,
     per_pixel: f64,
-    judge: impl FnOnce(&Tensor) -> Tensor,
+    judge: impl FnOnce(&Parts) -> Parts,
 ) -> Tensor {
-    let between = reals + (fakes - reals) * mix;
+    let steps = reals.zip(fakes, |real, fake| fake - real).zip(&reals.alike(mix), |step, mix| step * mix);
+    let between = reals.zip(&steps, |real, step| real + step);
     // The root has no derivative at zero, where a discriminator without gradient would be.
     let norms = (squared_gradient_norms(&between, judge) * per_pixel + 1e-16).sqrt();
-    (norms - 1.0).square().mean(between.kind()) * weight
+    (&norms - 1.0).square().mean(norms.kind()) * weight
 }
 
 /// Squared norm of the gradient of the discriminator at each image: `[n]`, as part of the graph.
-fn squared_gradient_norms(images: &Tensor, judge: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
-    let images = images.detach().set_requires_grad(true);
-    let logits = judge(&images);
-    let gradient = &Tensor::run_backward(&[logits.sum(logits.kind())], &[&images], true, true)[0];
-    gradient.square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, gradient.kind())
+fn squared_gradient_norms(images: &Parts, judge: impl FnOnce(&Parts) -> Parts) -> Tensor {
+    let images = images.map(|images| images.detach().set_requires_grad(true));
+    let sums = judge(&images).map(|logits| logits.sum(logits.kind()));
+    let norms = |gradient: &Tensor| {
+        gradient.square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, gradient.kind())
+    };
+    gradients(&sums, &images).map(norms).gathered()
+}
+
+/// The gradient of every replica's value at its own input, as part of the graph.
+fn gradients(values: &Parts, inputs: &Parts) -> Parts {
+    let [values, inputs] = [values, inputs].map(|parts| parts.iter().collect::<Vec<_>>());
+    Tensor::run_backward(&values, &inputs, true, true).into()
 }
 
 /// Path-length penalty (Karras et al. 2020, equation 4).
@@ -97,22 +107,19 @@ pub struct PathLength {
 /// How fast the running mean of path lengths follows the batches.
 const PATH_LENGTH_DECAY: f64 = 0.01;
 
-/// Path lengths `|J_w^T y|` for random images `y` `[n, c, r, r]` with unit variance, at styles `[n, layers,
-/// w_dim]`; the square is averaged over the layers. `mean` is the running mean so far, a scalar.
-pub fn path_length(
-    generator: &dyn Generator,
-    styles: &Tensor,
-    directions: &Tensor,
-    noise: &Noise,
-    mean: &Tensor,
-) -> PathLength {
-    let images = generator.synthesise(styles, noise);
-    let pixels = (images.size()[2] * images.size()[3]) as f64;
-    let kind = images.kind();
-    let projected = (images * directions).sum(kind) / pixels.sqrt();
-    let gradient = &Tensor::run_backward(&[projected], &[styles], true, true)[0];
-    let squares = gradient.square().sum_dim_intlist([2i64].as_slice(), false, kind);
-    let lengths = squares.mean_dim([1i64].as_slice(), false, kind).sqrt();
+/// Path lengths `|J_w^T y|` for random images `y` `[n, c, r, r]` with unit variance, at the styles `[n, layers, w_dim]`
+/// that `images` `[n, c, r, r]` were made of; the square is averaged over the layers. `mean` is the running mean so far,
+/// a scalar.
+pub fn path_length(images: &Parts, styles: &Parts, directions: &Tensor, mean: &Tensor) -> PathLength {
+    let kind = directions.kind();
+    let pixels = (directions.size()[2] * directions.size()[3]) as f64;
+    let project = |images: &Tensor, directions: &Tensor| (images * directions).sum(kind) / pixels.sqrt();
+    let projected = images.zip(&images.alike(directions), project);
+    let length = |gradient: &Tensor| {
+        let squares = gradient.square().sum_dim_intlist([2i64].as_slice(), false, kind);
+        squares.mean_dim([1i64].as_slice(), false, kind).sqrt()
+    };
+    let lengths = gradients(&projected, styles).map(length).gathered();
     let mean = mean.lerp(&lengths.mean(kind), PATH_LENGTH_DECAY);
     PathLength { penalty: (lengths - &mean).square().mean(kind), mean: mean.detach() }
 }
@@ -127,7 +134,7 @@ pub(super) fn sign_mean(logits: &Tensor) -> Tensor {
 mod tests {
     use super::*;
     use synthmr_nets::engine::Parameters;
-    use synthmr_nets::generators::gan::Discriminator as _;
+    use synthmr_nets::generators::gan::{Discriminator as _, Generator as _, Noise};
     use synthmr_nets::generators::progan::{self, ProGanConfig};
     use synthmr_nets::generators::stylegan2::{self, StyleGan2Config};
     use tch::Device;
@@ -145,6 +152,11 @@ mod tests {
             channel_max: 4,
             mbstd_group: 2,
         }
+    }
+
+    /// The whole batch on one device.
+    fn whole(x: &Tensor) -> Parts {
+        vec![x.shallow_clone()].into()
     }
 
     /// Moves every parameter away from zero (noise strengths and biases begin there).
@@ -188,7 +200,8 @@ mod tests {
         let d = stylegan2::Discriminator::with_kind(&tiny(), 1, Device::Cpu, Kind::Double, Kind::Double);
         disturb(&d.parameters);
         let images = Tensor::randn([4, 2, 8, 8], DOUBLE);
-        check_gradient(&d.parameters, || gradient_penalty(&images, 8.0, |x| d.judge(x, 1)));
+        let judge = |images: &Parts| images.map(|x| d.judge(x, 1));
+        check_gradient(&d.parameters, || gradient_penalty(&whole(&images), 8.0, judge));
     }
 
     #[test]
@@ -208,7 +221,8 @@ mod tests {
         d.growing().unwrap().set_lod(0.4);
         let (reals, fakes) = (Tensor::randn([4, 2, 8, 8], DOUBLE), Tensor::randn([4, 2, 8, 8], DOUBLE));
         let mix = Tensor::rand([4, 1, 1, 1], DOUBLE);
-        check_gradient(&d.parameters, || wgan_gp(&reals, &fakes, &mix, 10.0, 0.25, |x| d.judge(x, 1)));
+        let judge = |images: &Parts| images.map(|x| d.judge(x, 1));
+        check_gradient(&d.parameters, || wgan_gp(&whole(&reals), &whole(&fakes), &mix, 10.0, 0.25, judge));
     }
 
     #[test]
@@ -217,7 +231,8 @@ mod tests {
         let images = Tensor::randn([3, 2, 4, 4], DOUBLE);
         let mix = Tensor::rand([3, 1, 1, 1], DOUBLE);
         let judge = |x: &Tensor| (x * &weight).sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double);
-        let found = wgan_gp(&images, &images.zeros_like(), &mix, 10.0, 0.25, judge).double_value(&[]);
+        let (reals, fakes) = (whole(&images), whole(&images.zeros_like()));
+        let found = wgan_gp(&reals, &fakes, &mix, 10.0, 0.25, |x| x.map(judge)).double_value(&[]);
         let norm = 0.5 * weight.norm().double_value(&[]);
         assert!((found - 10.0 * (norm - 1.0).powi(2)).abs() < 1e-9);
     }
@@ -233,7 +248,8 @@ mod tests {
         let mean = Tensor::from(0.3f64);
         check_gradient(&g.parameters, || {
             let styles = g.map(&z).unsqueeze(1).repeat([1, layers, 1]);
-            path_length(&g, &styles, &directions, &Noise::Constant, &mean).penalty
+            let images = g.synthesise(&styles, &Noise::Constant);
+            path_length(&whole(&images), &whole(&styles), &directions, &mean).penalty
         });
     }
 
@@ -241,9 +257,8 @@ mod tests {
     fn r1_of_a_linear_discriminator_is_its_squared_weight() {
         let weight = Tensor::randn([1, 2, 4, 4], DOUBLE);
         let images = Tensor::randn([3, 2, 4, 4], DOUBLE);
-        let penalty = gradient_penalty(&images, 4.0, |x| {
-            (x * &weight).sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double)
-        });
+        let judge = |x: &Tensor| (x * &weight).sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Double);
+        let penalty = gradient_penalty(&whole(&images), 4.0, |x| x.map(judge));
         let expected = 2.0 * weight.square().sum(Kind::Double).double_value(&[]);
         assert!((penalty.double_value(&[]) - expected).abs() < 1e-12);
     }

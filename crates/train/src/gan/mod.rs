@@ -19,3 +19,4 @@ pub use networks::{
 };
 pub use state::GanState;
 pub use steps::Steps;
+pub(crate) use steps::path_length_images;

@@ -2,10 +2,11 @@
 
 use synthmr_nets::engine::Parameters;
 use synthmr_nets::generators::gan::{Discriminator, Generator};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{GanRules, GanSource, Networks, Place};
 use crate::optimiser::Adam;
+use crate::replicas::Replicas;
 
 /// Seeds of the two networks' initial weights differ, so that equal names do not give equal values.
 const DISCRIMINATOR_SEED_OFFSET: u64 = 1 << 32;
@@ -13,9 +14,9 @@ const DISCRIMINATOR_SEED_OFFSET: u64 = 1 << 32;
 /// The state of a training run.
 pub struct GanState {
     /// The generator that learns.
-    pub generator: Box<dyn Generator>,
+    pub generator: Replicas<Box<dyn Generator>>,
     /// Its opponent.
-    pub discriminator: Box<dyn Discriminator>,
+    pub discriminator: Replicas<Box<dyn Discriminator>>,
     /// Moving average of the generator's weights.
     pub average: GanSource,
     /// Optimiser of the generator.
@@ -33,13 +34,15 @@ pub struct GanState {
 }
 
 impl GanState {
-    /// The state before the first step.
-    pub fn new(rules: &GanRules, networks: &dyn Networks, place: &Place) -> Self {
-        let generator = networks.generator(place);
+    /// The state before the first step, on `devices`, of which the place's is the first.
+    pub fn new(rules: &GanRules, networks: &dyn Networks, place: &Place, devices: &[Device]) -> Self {
+        let generator = |device| networks.generator(&Place { device, ..*place });
+        let generator = Replicas::new(devices, generator, |generator| generator.parameters());
         let average = GanSource::new(networks, place);
         average.generator.parameters().set_requires_grad(false);
         let seed = place.seed.wrapping_add(DISCRIMINATOR_SEED_OFFSET);
-        let discriminator = networks.discriminator(&Place { seed, ..*place });
+        let discriminator = |device| networks.discriminator(&Place { seed, device, ..*place });
+        let discriminator = Replicas::new(devices, discriminator, |discriminator| discriminator.parameters());
         let loss = &rules.loss;
         let generator_adam = new_adam(rules, generator.parameters(), loss.generator_interval());
         let discriminator_adam = new_adam(rules, discriminator.parameters(), loss.discriminator_interval());
@@ -60,9 +63,10 @@ impl GanState {
 
     /// Grows all networks to a level of detail.
     pub(super) fn grow(&self, lod: f64) {
-        let networks =
-            [self.generator.growing(), self.discriminator.growing(), self.average.generator.growing()];
-        networks.into_iter().flatten().for_each(|growing| growing.set_lod(lod));
+        let generators = self.generator.iter().map(|generator| generator.growing());
+        let discriminators = self.discriminator.iter().map(|discriminator| discriminator.growing());
+        let networks = generators.chain(discriminators).chain([self.average.generator.growing()]);
+        networks.flatten().for_each(|growing| growing.set_lod(lod));
     }
 
     /// Begins both optimisers anew.

@@ -7,9 +7,12 @@
 //! * R1 and WGAN-GP are taken at the augmented images, which are what the discriminator is trained on; the published code
 //!   differentiates through the augmentation to the images before it. Without augmentation they are equal. The filter of
 //!   StyleGAN 3-r is differentiated through, as published, and stands behind the augmentation, not before it.
+//!
+//! Images stay on the replica that made them; what is drawn at random is drawn for the whole batch, on the host or on the
+//! master ([`crate::replicas`]).
 
 use synthmr_core::random::{self, Draw, Stream};
-use synthmr_nets::generators::gan::{Noise, track_mean_w};
+use synthmr_nets::generators::gan::{Generator, Noise, track_mean_w};
 use synthmr_nets::layers::gaussian_blur;
 use tch::{Kind, Tensor};
 
@@ -19,6 +22,7 @@ use super::losses::{gradient_penalty, path_length, sign_mean, wgan_gp};
 use super::state::{GanState, lazy_ratio};
 use super::{AugmentMode, GanRules};
 use crate::generator::{GeneratorConfig, Measured, Position, Schedule};
+use crate::replicas::{Parts, Replicas};
 
 /// What all steps of a run share.
 pub struct Steps {
@@ -33,9 +37,9 @@ pub struct Steps {
 
 /// What the discriminator sees in a step.
 struct Seen {
-    reals: Tensor,
+    reals: Parts,
     /// Generated images that carry no gradient to the generator.
-    fakes: Tensor,
+    fakes: Parts,
     /// Deviation of the filter in front of the discriminator, in pixels.
     blur: f64,
     /// Squared norm of the discriminator's gradient at full-size images, as a share of that at these: published networks
@@ -44,8 +48,25 @@ struct Seen {
 }
 
 /// What the discriminator thinks of images behind the filter.
-fn judge(state: &GanState, images: &Tensor, batches: i64, blur: f64) -> Tensor {
-    state.discriminator.judge(&gaussian_blur(images, blur), batches)
+fn judge(state: &GanState, images: &Parts, batches: i64, blur: f64) -> Parts {
+    state.discriminator.run(|i, discriminator| discriminator.judge(&gaussian_blur(&images[i], blur), batches))
+}
+
+/// Noise inputs of `n` images for the levels that take part, a set for each replica; drawn on the master, whose generator
+/// the caller has seeded.
+fn drawn_noise(generators: &Replicas<Box<dyn Generator>>, n: i64) -> Vec<Noise> {
+    let (generator, flat) = (generators.master(), generators.parameters().flat());
+    let largest = generator.growing().map_or(i64::MAX, |growing| growing.grown().side());
+    let sides = generator.noise_sides().into_iter().filter(|&side| side <= largest);
+    let drawn = |side| generators.split(&Tensor::randn([n, 1, side, side], (flat.kind(), flat.device())));
+    let inputs: Vec<Parts> = sides.map(drawn).collect();
+    let of = |replica| Noise::Given(inputs.iter().map(|input| input[replica].shallow_clone()).collect());
+    (0..generators.iter().len()).map(of).collect()
+}
+
+/// Images of a batch that the path-length penalty is computed on: half of them, as in the reference.
+pub(crate) fn path_length_images(batch: u64) -> u64 {
+    (batch / 2).max(1)
 }
 
 impl Steps {
@@ -62,26 +83,29 @@ impl Steps {
     pub fn run(&self, state: &mut GanState, reals: &Tensor, images_seen: u64) -> Measured {
         let position = self.schedule.at(images_seen);
         let Position { step, batch, lod, changes, .. } = position;
-        let device = reals.device();
         state.grow(lod);
         if changes && self.rules.growth.as_ref().is_some_and(|growth| growth.reset_optimiser) {
             state.forget_moments();
         }
         // Noise inputs and path directions are drawn on the device, from a seed of this step alone.
         tch::manual_seed(random::device_seed(self.config.seed, Stream::TrainNoise, step));
-        let w = state.generator.map(&self.latents(state, position, 0, device));
-        track_mean_w(state.generator.as_ref(), &w);
+        let z = self.latents(state, position, 0, batch);
+        let w = state.generator.run(|i, generator| generator.map(&z[i]));
+        state.generator.iter().zip(w.iter()).for_each(|(generator, w)| track_mean_w(generator.as_ref(), w));
         let styles = self.mixed_styles(state, &w, position);
-        let fakes = state.generator.synthesise_and_track(&styles, &Noise::Random);
+        let noise = drawn_noise(&state.generator, batch as i64);
+        let fakes = state
+            .generator
+            .run(|i, generator| generator.synthesise_and_track(&styles[i], &noise[i], batch as i64));
 
         let augmentation = Augmentation { strength: state.strength };
         let blur = self.rules.loss.blur_at(images_seen);
-        let augment = |images: &Tensor, part: u64| {
+        let augment = |images: &Parts, part: u64| {
             augmentation.apply(images, self.contrasts, self.config.seed, 4 * step + part)
         };
         let seen = Seen {
-            reals: augment(&shrunk(reals, lod), 0),
-            fakes: augment(&fakes.detach(), 1),
+            reals: augment(&state.discriminator.split(&shrunk(reals, lod)), 0),
+            fakes: augment(&fakes.map(Tensor::detach), 1),
             blur,
             per_pixel: 0.25f64.powi(lod as i32),
         };
@@ -90,7 +114,7 @@ impl Steps {
         let generator = self.generator_step(state, &augment(&fakes, 2), &seen, position);
         let lengths = self.applies(position, self.rules.loss.path_length_interval);
         let path_length = (lengths && self.rules.loss.path_length_weight > 0.0)
-            .then(|| self.path_length_step(state, position, device));
+            .then(|| self.path_length_step(state, position));
 
         let real_sign = sign_mean(&self.rules.loss.game.confidence(&real_logits, &fake_logits));
         let decay = self.config.ema_decay(images_seen + batch, batch);
@@ -111,27 +135,28 @@ impl Steps {
         position.step.is_multiple_of(interval)
     }
 
-    /// Latents `[batch, z_dim]` of a step; `part` tells apart the uses within it.
-    fn latents(&self, state: &GanState, position: Position, part: u64, device: tch::Device) -> Tensor {
-        let (n, z_dim) = (position.batch as i64, state.generator.z_dim());
-        let mut values = vec![0f32; (n * z_dim) as usize];
+    /// The first `n` latents `[n, z_dim]` of a step; `part` tells apart the uses within it.
+    fn latents(&self, state: &GanState, position: Position, part: u64, n: u64) -> Parts {
+        let z_dim = state.generator.master().z_dim();
+        let mut values = vec![0f32; position.batch as usize * z_dim as usize];
         random::rng(self.config.seed, Stream::TrainLatent, 4 * position.step + part).fill_normal(&mut values);
-        Tensor::from_slice(&values).view([n, z_dim]).to_device(device)
+        state.generator.split(&Tensor::from_slice(&values).view([-1, z_dim]).narrow(0, 0, n as i64))
     }
 
     /// Styles `[batch, layers, w_dim]`; with some probability all layers from a random one on take those of
     /// a second latent (Karras et al. 2019, section 3.1). Levels that have not grown yet do not count.
-    fn mixed_styles(&self, state: &GanState, w: &Tensor, position: Position) -> Tensor {
-        let layers = state.generator.style_count();
+    fn mixed_styles(&self, state: &GanState, w: &Parts, position: Position) -> Parts {
+        let layers = state.generator.master().style_count();
         let repeat = |w: &Tensor, count: i64| w.unsqueeze(1).expand([-1, count, -1], false);
         let mut rng = random::rng(self.config.seed, Stream::StyleMixing, position.step);
         if !rng.chance(self.rules.loss.style_mixing) {
-            return repeat(w, layers);
+            return w.map(|w| repeat(w, layers));
         }
         let used = layers - 2 * position.lod as i64;
         let first = 1 + rng.below(used as u64 - 1) as i64;
-        let other = state.generator.map(&self.latents(state, position, 1, w.device()));
-        Tensor::cat(&[repeat(w, first), repeat(&other, layers - first)], 1)
+        let z = self.latents(state, position, 1, position.batch);
+        let other = state.generator.run(|i, generator| generator.map(&z[i]));
+        w.zip(&other, |w, other| Tensor::cat(&[repeat(w, first), repeat(other, layers - first)], 1))
     }
 
     /// Returns the loss, the logits of real and generated images, judged in one pass, and the penalties.
@@ -142,9 +167,10 @@ impl Steps {
         position: Position,
     ) -> (Tensor, Tensor, Tensor, Measured) {
         let loss_config = &self.rules.loss;
-        state.discriminator.parameters().zero_gradient();
-        let logits = judge(state, &Tensor::cat(&[&seen.reals, &seen.fakes], 0), 2, seen.blur);
-        let halves = logits.chunk(2, 0);
+        state.discriminator.zero_gradient();
+        let both = seen.reals.zip(&seen.fakes, |reals, fakes| Tensor::cat(&[reals, fakes], 0));
+        let logits = judge(state, &both, 2, seen.blur);
+        let halves = [0, 1].map(|half| logits.map(|logits| logits.chunk(2, 0).swap_remove(half)).gathered());
         let loss = loss_config.game.discriminator_loss(&halves[0], &halves[1]);
         // Not added to in place: the loss is logged without penalties.
         let mut total = loss.shallow_clone();
@@ -153,7 +179,7 @@ impl Steps {
             total = &total + halves[0].square().mean(halves[0].kind()) * loss_config.drift;
         }
         if loss_config.gp_weight > 0.0 {
-            let mix = Tensor::rand([position.batch as i64, 1, 1, 1], (Kind::Float, logits.device()));
+            let mix = Tensor::rand([position.batch as i64, 1, 1, 1], (Kind::Float, loss.device()));
             let weight = loss_config.gp_weight;
             let penalty = wgan_gp(&seen.reals, &seen.fakes, &mix, weight, seen.per_pixel, |images| {
                 judge(state, images, 1, seen.blur)
@@ -168,7 +194,7 @@ impl Steps {
         }
         self.step_discriminator(state, position);
         if loss_config.discriminator_interval() > 0 && self.applies(position, loss_config.r1_interval) {
-            state.discriminator.parameters().zero_gradient();
+            state.discriminator.zero_gradient();
             measured.extend(self.zero_centred_penalties(state, seen));
             self.step_discriminator(state, position);
         }
@@ -179,7 +205,7 @@ impl Steps {
     fn zero_centred_penalties(&self, state: &GanState, seen: &Seen) -> Measured {
         let loss = &self.rules.loss;
         let penalties = [("r1", loss.r1_gamma, &seen.reals), ("r2", loss.r2_gamma, &seen.fakes)];
-        let penalise = |(name, gamma, images): (&'static str, f64, &Tensor)| {
+        let penalise = |(name, gamma, images): (&'static str, f64, &Parts)| {
             let gamma = gamma * seen.per_pixel;
             let penalty = gradient_penalty(images, gamma, |images| judge(state, images, 1, seen.blur));
             (&penalty * loss.r1_interval as f64).backward();
@@ -188,35 +214,32 @@ impl Steps {
         penalties.into_iter().filter(|&(_, gamma, _)| gamma > 0.0).map(penalise).collect()
     }
 
-    fn generator_step(
-        &self,
-        state: &mut GanState,
-        fakes: &Tensor,
-        seen: &Seen,
-        position: Position,
-    ) -> Tensor {
-        state.generator.parameters().zero_gradient();
-        state.discriminator.parameters().set_requires_grad(false);
-        let real_logits = || tch::no_grad(|| judge(state, &seen.reals, 1, seen.blur));
-        let fake_logits = judge(state, fakes, 1, seen.blur);
+    fn generator_step(&self, state: &mut GanState, fakes: &Parts, seen: &Seen, position: Position) -> Tensor {
+        state.generator.zero_gradient();
+        state.discriminator.set_requires_grad(false);
+        let real_logits = || tch::no_grad(|| judge(state, &seen.reals, 1, seen.blur).gathered());
+        let fake_logits = judge(state, fakes, 1, seen.blur).gathered();
         let loss = self.rules.loss.game.generator_loss(&fake_logits, real_logits);
         loss.backward();
-        state.discriminator.parameters().set_requires_grad(true);
+        state.discriminator.set_requires_grad(true);
         self.step_generator(state, position);
         loss.detach()
     }
 
-    /// The penalty is computed on half a batch, as in the reference: its graph is twice as deep.
-    fn path_length_step(&self, state: &mut GanState, position: Position, device: tch::Device) -> Tensor {
-        let g = state.generator.as_ref();
-        g.parameters().zero_gradient();
-        let n = (position.batch as i64 / 2).max(1);
-        let z = self.latents(state, position, 2, device).narrow(0, 0, n);
-        let styles = g.map(&z).unsqueeze(1).repeat([1, g.style_count(), 1]);
+    /// The penalty is computed on half a batch: its graph is twice as deep.
+    fn path_length_step(&self, state: &mut GanState, position: Position) -> Tensor {
+        let generators = &state.generator;
+        generators.zero_gradient();
+        let n = path_length_images(position.batch);
+        let z = self.latents(state, position, 2, n);
+        let styles = generators.run(|i, g| g.map(&z[i]).unsqueeze(1).repeat([1, g.style_count(), 1]));
         tch::manual_seed(random::device_seed(self.config.seed, Stream::PathLength, position.step));
         let r = self.config.resolution;
-        let directions = Tensor::randn([n, self.planes, r, r], (Kind::Float, device));
-        let path = path_length(g, &styles, &directions, &Noise::Random, &state.path_length_mean);
+        let device = state.path_length_mean.device();
+        let directions = Tensor::randn([n as i64, self.planes, r, r], (Kind::Float, device));
+        let noise = drawn_noise(generators, n as i64);
+        let images = generators.run(|i, g| g.synthesise(&styles[i], &noise[i]));
+        let path = path_length(&images, &styles, &directions, &state.path_length_mean);
         let loss = &self.rules.loss;
         (&path.penalty * (loss.path_length_weight * loss.path_length_interval as f64)).backward();
         state.path_length_mean = path.mean;
@@ -226,13 +249,15 @@ impl Steps {
 
     fn step_generator(&self, state: &mut GanState, position: Position) {
         let rate = self.rules.optimiser.generator_rate * lazy_ratio(self.rules.loss.generator_interval());
-        state.generator_adam.step(state.generator.parameters(), rate * position.rate_share);
+        let adam = &mut state.generator_adam;
+        state.generator.update(|parameters| adam.step(parameters, rate * position.rate_share));
     }
 
     fn step_discriminator(&self, state: &mut GanState, position: Position) {
         let interval = self.rules.loss.discriminator_interval();
         let rate = self.rules.optimiser.discriminator_rate * lazy_ratio(interval);
-        state.discriminator_adam.step(state.discriminator.parameters(), rate * position.rate_share);
+        let adam = &mut state.discriminator_adam;
+        state.discriminator.update(|parameters| adam.step(parameters, rate * position.rate_share));
     }
 
     fn adjust_augmentation(&self, state: &mut GanState, real_sign: &Tensor, position: Position) {

@@ -8,17 +8,17 @@ use crate::diffusion::{Denoiser, DiffusionLearner};
 use crate::gan::{GanLearner, GanSource, Place};
 use crate::planes::Planes;
 
-/// A generator before its first step.
+/// A generator before its first step, on `devices`, of which the first is that of the planes.
 pub fn learner(
     config: &GeneratorConfig,
     planes: &Planes,
-    device: Device,
+    devices: &[Device],
     precision: Precision,
 ) -> Box<dyn Learner> {
     match config.family.kind() {
-        FamilyKind::Gan(gan) => Box::new(GanLearner::new(config, gan, planes, device, precision)),
+        FamilyKind::Gan(gan) => Box::new(GanLearner::new(config, gan, planes, devices, precision)),
         FamilyKind::Diffusion(diffusion) => {
-            Box::new(DiffusionLearner::new(config, diffusion, planes.count(), device, precision))
+            Box::new(DiffusionLearner::new(config, diffusion, planes.count(), devices, precision))
         }
     }
 }

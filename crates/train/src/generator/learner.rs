@@ -46,6 +46,9 @@ pub trait Learner {
     /// When it is of another form.
     fn set_counters(&mut self, counters: Value) -> Result<(), serde_json::Error>;
 
+    /// Makes the replicas of the networks equal to those of [`Self::networks`], which were restored.
+    fn align(&self);
+
     /// The averaged generator.
     fn average(&self) -> &dyn ImageSource;
 }
@@ -140,6 +143,7 @@ pub(super) fn restore_tensors(
         let missing = || TrainError::State { path: folder.to_owned(), part: name.clone() };
         tensor.shallow_clone().copy_(&found.ok_or_else(missing)?);
     }
+    learner.align();
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Training of generators, whatever their family: configuration, the loop, and what a family has to offer.
 
 mod config;
+mod division;
 mod families;
 mod grid;
 mod inspection;

@@ -67,14 +67,14 @@ impl Training {
     /// The state before the first step.
     pub(super) fn new(job: &GeneratorJob<'_>, planes: &Planes) -> Self {
         Self {
-            learner: learner(job.config, planes, job.device, job.precision),
+            learner: learner(job.config, planes, job.devices, job.precision),
             images_seen: 0,
             inspection_due: false,
             means: Means::default(),
             inspected: Inspected::default(),
             best: BTreeMap::new(),
             rules: job.config.inspection.clone(),
-            device: job.device,
+            device: planes.device(),
         }
     }
 

@@ -9,10 +9,10 @@ use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
 use tch::{Device, Tensor};
 
-use super::GeneratorConfig;
 use super::grid::Gallery;
 use super::means::check_finite;
 use super::state::Training;
+use super::{GeneratorConfig, division};
 use crate::batches::BatchOrder;
 use crate::label_counts::LabelCounts;
 use crate::planes::Planes;
@@ -29,8 +29,8 @@ pub struct GeneratorJob<'a> {
     pub store_name: &'a str,
     /// The part of the store; `train` when not given.
     pub split: Option<Split>,
-    /// Device of the networks.
-    pub device: Device,
+    /// Devices of the networks, at least one: the first is the master, each takes an equal share of every batch.
+    pub devices: &'a [Device],
     /// Arithmetic of the convolutions.
     pub precision: Precision,
     /// What goes into `run.json` about the engine.
@@ -41,11 +41,12 @@ pub struct GeneratorJob<'a> {
 /// run again, it resumes.
 ///
 /// # Errors
-/// [`TrainError`]: a configuration that does not fit the store, a folder in use or of another run, a
+/// [`TrainError`]: a configuration that does not fit the store or the number of devices, a folder in use or of another run, a
 /// checkpoint that cannot be written, weights or losses that are not finite.
 pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Result<Outcome, TrainError> {
     let config = job.config;
     config.validate()?;
+    division::check(config, job.devices.len() as u64)?;
     let indices = job.indices()?;
     let mut run = Run::start(folder, &job.record(&indices), watch)?;
     let schedule = config.schedule();
@@ -56,7 +57,7 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
     }
 
     let manifest = job.store.manifest();
-    let planes = Planes::new(manifest.channels.len(), &manifest.labels, config.labels, job.device);
+    let planes = Planes::new(manifest.channels.len(), &manifest.labels, config.labels, job.devices[0]);
     let mut training = Training::new(job, &planes);
     if let Some(checkpoint) = run.latest_checkpoint(watch)? {
         training.restore(checkpoint, folder)?;
@@ -97,7 +98,7 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         let reals = batches.next(before, batch)?;
         let measured = training.step(&reals, batch);
         // On the CPU reading a value is free, so divergence is found in the step in which it happens.
-        if job.device == Device::Cpu {
+        if planes.device() == Device::Cpu {
             check_finite(&measured, training.images_seen)?;
         }
         watch.progress(training.images_seen, total);

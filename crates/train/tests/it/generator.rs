@@ -5,7 +5,7 @@ use std::path::Path;
 use synthmr_core::records::{EngineRecord, Origin};
 use synthmr_core::{LabelEncoding, LabelScheme, Split};
 use synthmr_data::store::SliceStore;
-use synthmr_nets::engine::Precision;
+use synthmr_nets::engine::{Precision, device_names};
 use synthmr_train::config;
 use synthmr_train::generator::{
     DrawOptions, Family, GeneratorConfig, GeneratorJob, PRESETS, is_finite, learner, train,
@@ -31,7 +31,7 @@ const COMMON: &[&str] = &[
 ];
 
 /// Every penalty, style mixing and the adaptive augmentation take part.
-const GAN: &[&str] = &[
+pub(crate) const GAN: &[&str] = &[
     "network.z_dim=8",
     "network.w_dim=8",
     "network.channel_base=64",
@@ -46,7 +46,7 @@ const GAN: &[&str] = &[
 ];
 
 /// Filters in front of the discriminator take part.
-const WITHOUT_ALIASES: &[&str] = &[
+pub(crate) const WITHOUT_ALIASES: &[&str] = &[
     "network.z_dim=8",
     "network.w_dim=8",
     "network.layers=4",
@@ -60,7 +60,7 @@ const WITHOUT_ALIASES: &[&str] = &[
 ];
 
 /// Three levels, of which two fade in, with three batch sizes; every penalty takes part.
-const GROWING: &[&str] = &[
+pub(crate) const GROWING: &[&str] = &[
     "network.z_dim=8",
     "network.channel_base=64",
     "network.channel_max=8",
@@ -72,7 +72,7 @@ const GROWING: &[&str] = &[
 ];
 
 /// Attention, patches, maps of position, warm-up and decay take part.
-const DIFFUSION: &[&str] = &[
+pub(crate) const DIFFUSION: &[&str] = &[
     "network.channels=8",
     "network.multipliers=[1, 2]",
     "network.attention=[4]",
@@ -82,7 +82,7 @@ const DIFFUSION: &[&str] = &[
     "sampler.steps=4",
 ];
 
-fn resolved(preset: &str, settings: &[&str]) -> GeneratorConfig {
+pub(crate) fn resolved(preset: &str, settings: &[&str]) -> GeneratorConfig {
     let settings: Vec<String> = COMMON.iter().chain(settings).map(|&text| text.to_owned()).collect();
     config::resolve(PRESETS, Some(preset), None, &settings).unwrap()
 }
@@ -120,21 +120,36 @@ fn run(
     folder: &Path,
     watch: &mut ToyWatch,
 ) -> Result<Outcome, TrainError> {
-    let engine =
-        EngineRecord { libtorch: "test".into(), device: "cpu".into(), precision: "f32".into(), threads: 1 };
+    run_on(&[Device::Cpu], config, store, split, folder, watch)
+}
+
+pub(crate) fn run_on(
+    devices: &[Device],
+    config: &GeneratorConfig,
+    store: &Path,
+    split: Option<Split>,
+    folder: &Path,
+    watch: &mut ToyWatch,
+) -> Result<Outcome, TrainError> {
+    let engine = EngineRecord {
+        libtorch: "test".into(),
+        device: device_names(devices),
+        precision: "f32".into(),
+        threads: 1,
+    };
     let job = GeneratorJob {
         config,
         store: &SliceStore::open(store).unwrap(),
         store_name: "real.store",
         split,
-        device: Device::Cpu,
+        devices,
         precision: Precision::F32,
         engine,
     };
     train(&job, folder, watch)
 }
 
-fn store(folder: &Folder) -> std::path::PathBuf {
+pub(crate) fn store(folder: &Folder) -> std::path::PathBuf {
     let path = folder.path("real.store");
     cohort(&path, 1, 9, &Split::ALL, ["T1", "T2"]);
     path
@@ -306,7 +321,7 @@ fn a_ruined_state_is_noticed() {
     for (name, config) in configurations() {
         let scheme = LabelScheme::brats();
         let planes = Planes::new(2, &scheme, config.labels, Device::Cpu);
-        let learner = learner(&config, &planes, Device::Cpu, Precision::F32);
+        let learner = learner(&config, &planes, &[Device::Cpu], Precision::F32);
         assert!(is_finite(learner.as_ref()), "{name}");
         let networks = learner.networks();
         let tensors = networks.iter().map(|(_, parameters)| parameters.flat().shallow_clone());

@@ -67,7 +67,7 @@ impl StyledLayer {
         let kind = x.kind();
         let per_map = |values: &Tensor| values.view([1, -1, 1, 1]);
         let offset = per_map(&self.bias);
-        let x = match noise_input(noise, index, x.size()[0], self.side, &self.noise) {
+        let x = match noise_input(noise, index, self.side, &self.noise) {
             Some(noise) => x + (noise * per_map(&self.noise_strength) + offset).to_kind(kind),
             None => x + offset.to_kind(kind),
         };
@@ -144,7 +144,7 @@ impl styled::Synthesis for Synthesis {
         Some(&self.growing)
     }
 
-    fn forward(&self, styles: &Tensor, noise: &Noise, _: bool) -> Tensor {
+    fn forward(&self, styles: &Tensor, noise: &Noise, _: Option<i64>) -> Tensor {
         let block = |level: usize, below: Option<&Tensor>| {
             let first = || {
                 let constant = self.constant.to_kind(self.compute).unsqueeze(0);

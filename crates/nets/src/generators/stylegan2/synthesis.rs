@@ -43,7 +43,7 @@ impl StyledConv {
         let kind = x.kind();
         let y = self.conv.forward(x, w, gain);
         let offset = (&self.bias * gain).view([1, -1, 1, 1]);
-        let y = match noise_input(noise, index, x.size()[0], self.resolution, &self.noise) {
+        let y = match noise_input(noise, index, self.resolution, &self.noise) {
             Some(noise) => y + (noise * (&self.noise_strength * gain)).to_kind(kind) + offset.to_kind(kind),
             None => y + offset.to_kind(kind),
         };
@@ -122,7 +122,7 @@ impl styled::Synthesis for Synthesis {
     }
 
     /// An image layer shares the style of the next convolution, as in the reference.
-    fn forward(&self, styles: &Tensor, noise: &Noise, _: bool) -> Tensor {
+    fn forward(&self, styles: &Tensor, noise: &Noise, _: Option<i64>) -> Tensor {
         let style = |index: usize| styles.select(1, index as i64);
         let n = styles.size()[0];
         let constant = self.constant.to_kind(self.compute).unsqueeze(0).expand([n, -1, -1, -1], false);

@@ -83,11 +83,11 @@ impl Layer {
     }
 
     /// Convolves in the kind of `x` under the style of `w` `[n, w_dim]`; the image layer's result is in the
-    /// parameters' kind. `track` lets the magnitude follow this batch first.
-    pub fn forward(&self, x: &Tensor, w: &Tensor, track: bool) -> Tensor {
+    /// parameters' kind. `track` lets the magnitude follow `x` first, as fast as a batch of so many images moves it.
+    pub fn forward(&self, x: &Tensor, w: &Tensor, track: Option<i64>) -> Tensor {
         let kind = x.kind();
-        if track {
-            self.track_magnitude(x);
+        if let Some(batch) = track {
+            self.track_magnitude(x, batch);
         }
         let style = self.affine.forward(w);
         // Input maps are scaled, the convolution's weights shared and the output maps scaled, as in
@@ -120,8 +120,8 @@ impl Layer {
     }
 
     /// The exponential moving average of the input's mean square (appendix F.1, "Normalization").
-    fn track_magnitude(&self, x: &Tensor) {
-        let decay = 0.5f64.powf(x.size()[0] as f64 / MAGNITUDE_HALF_LIFE);
+    fn track_magnitude(&self, x: &Tensor, batch: i64) {
+        let decay = 0.5f64.powf(batch as f64 / MAGNITUDE_HALF_LIFE);
         tch::no_grad(|| {
             let kind = self.magnitude.kind();
             let square = x.detach().to_kind(kind).square().mean(kind);

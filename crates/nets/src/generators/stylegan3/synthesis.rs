@@ -55,7 +55,7 @@ impl styled::Synthesis for Synthesis {
     }
 
     /// What is tracked are the magnitudes of the layers' inputs.
-    fn forward(&self, styles: &Tensor, _: &Noise, track: bool) -> Tensor {
+    fn forward(&self, styles: &Tensor, _: &Noise, track: Option<i64>) -> Tensor {
         let features = self.input.forward(&styles.select(1, 0));
         let x = channels_last(&features.to_kind(self.compute));
         let image = self

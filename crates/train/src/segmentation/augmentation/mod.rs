@@ -80,11 +80,12 @@ impl Augmentation {
     /// Moves images u8 `[n, c, h, w]` and their class maps u8 `[n, h, w]` alike: images bilinearly, classes to the nearest,
     /// zeros beyond the border.
     pub fn moved(&self, images: &Tensor, labels: &Tensor) -> (Tensor, Tensor) {
-        let Some(grid) = affine::grid(&self.movements, images) else {
+        let Some(rows) = affine::rows(&self.movements) else {
             return (images.shallow_clone(), labels.shallow_clone());
         };
+        let rows = rows.to_device(images.device());
         let at = |values: &Tensor, between| {
-            let values = affine::resampled(&values.to_kind(Kind::Float), &grid, between, Outside::Zeros);
+            let values = affine::resampled(&values.to_kind(Kind::Float), &rows, between, Outside::Zeros);
             values.round().to_kind(Kind::Uint8)
         };
         (at(images, Between::Bilinear), at(&labels.unsqueeze(1), Between::Nearest).squeeze_dim(1))
