@@ -36,8 +36,10 @@ def kept_pixels(logits, labels):
 
 def swin(logits, labels):
     """The loss of the study's Swin: DiceCELoss, the background left out of Dice, predictions squared."""
-    loss = monai.losses.DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, squared_pred=True)
-    return loss(logits, labels[:, None])
+    loss = monai.losses.DiceCELoss(include_background=False, softmax=True, squared_pred=True)
+    # MONAI's own planes would be f32, and their norm with them.
+    planes = F.one_hot(labels, logits.shape[1]).permute(0, 3, 1, 2).double()
+    return loss(logits, planes)
 
 
 def main():
