@@ -52,10 +52,10 @@ impl EnlargedConv {
         let weight = weight.view([c, 3, 3 * o]).transpose(0, 1);
         // For each of the kernel's rows [n, row, column and kernel column and o]
         let products = pixels.bmm(&weight).view([3, n, low, low * 3 * o]).unbind(0);
-        let rows = |row: usize| self.rows[row].to_kind(kind).expand([n, high, low], false);
-        let mut enlarged = rows(0).bmm(&products[0]);
-        for row in 1..3 {
-            enlarged = enlarged.baddbmm_(&rows(row), &products[row]);
+        let rows = self.rows.each_ref().map(|rows| rows.to_kind(kind).expand([n, high, low], false));
+        let mut enlarged = rows[0].bmm(&products[0]);
+        for (rows, products) in rows.iter().zip(&products).skip(1) {
+            enlarged = enlarged.baddbmm_(rows, products);
         }
         let enlarged = enlarged.view([n * high, 3 * low, o]);
         let columns = self.columns.to_kind(kind).expand([n * high, high, 3 * low], false);
