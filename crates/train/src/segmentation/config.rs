@@ -20,7 +20,10 @@ pub const PRESETS: &[Preset] = &[
         "the study's U-Net of 116 million parameters at 256x256: 32,000 kimg, batch 48, for GPUs"
     ),
     preset!("resenc-256", "nnU-Net's U-Net with a residual encoder at 256x256, for GPUs"),
-    preset!("swin-tiny-64", "Swin Transformer + UPerNet at 64x64, small"),
+    preset!(
+        "swin-tiny-64",
+        "Swin Transformer + UPerNet at 64x64, small: learns the phantom cohort in two minutes on two cores"
+    ),
     preset!("swin-t-256", "Swin-T + UPerNet at 256x256, 59.8 million parameters, for GPUs"),
     preset!("swin-s-256", "Swin-S + UPerNet at 256x256, 81.2 million parameters, for GPUs"),
     preset!("swin-b-256", "the study's Swin-B + UPerNet at 256x256, 121 million parameters, for GPUs"),

@@ -5,6 +5,7 @@
 mod adopt;
 mod diffusion;
 mod generator;
+mod optimisers;
 mod replicas;
 mod segmentation;
 mod segmentation_losses;
