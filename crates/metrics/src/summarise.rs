@@ -125,6 +125,7 @@ mod tests {
 
     fn settings() -> EvaluationSettings {
         EvaluationSettings {
+            mirrored: false,
             empty_rule: crate::EMPTY_RULE.to_owned(),
             hd95_rule: crate::Hd95Convention::Medpy.rule().to_owned(),
             resamples: 500,

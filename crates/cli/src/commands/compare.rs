@@ -118,7 +118,10 @@ impl Compare {
             }
         }
         for group in &groups {
-            let digests = group.seeds.iter().map(|seed| &seed.model.digest);
+            let digests = group
+                .seeds
+                .iter()
+                .map(|seed| seed.models.iter().map(|model| model.digest.as_str()).collect::<Vec<_>>());
             let distinct: std::collections::BTreeSet<_> = digests.collect();
             if distinct.len() < group.seeds.len() {
                 let words = format!(
@@ -171,7 +174,7 @@ impl Group {
     }
 
     fn record(&self) -> ConditionRecord {
-        let models = self.seeds.iter().map(|seed| seed.model.clone()).collect();
+        let models = self.seeds.iter().map(|seed| seed.models.clone()).collect();
         ConditionRecord { name: self.name.clone(), models }
     }
 }

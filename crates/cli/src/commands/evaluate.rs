@@ -11,7 +11,7 @@ use synthmr_core::{Digest, LabelScheme, Split, files};
 use synthmr_data::store::StoreSelection;
 use synthmr_metrics::{EMPTY_RULE, Hd95Convention, MetricsError, evaluate_subject, summarise};
 use synthmr_train::Outcome;
-use synthmr_train::segmentation::{Segmenter, SubjectPrediction, predict_store};
+use synthmr_train::segmentation::{Predictor, Segmenter, SubjectPrediction, predict_store};
 
 use super::name_of;
 use crate::arguments::Common;
@@ -25,14 +25,17 @@ pub(super) const RESAMPLES: usize = 10_000;
 /// Level of the intervals.
 pub(super) const LEVEL: f64 = 0.95;
 
-/// Test a segmenter on held-out subjects.
+/// Test a segmenter on held-out subjects; several together predict by the mean of their probabilities.
 ///
 /// Writes the record as JSON, and every subject's values as CSV beside it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Evaluate {
-    /// Run of a segmenter.
-    #[arg(value_name = "RUN")]
-    run: PathBuf,
+    /// Run of a segmenter; several, such as seeds of one recipe, are an ensemble.
+    #[arg(value_name = "RUN", required = true, num_args = 1..)]
+    runs: Vec<PathBuf>,
+    /// Show every image from the other side as well, left and right exchanged, and predict by the mean.
+    #[arg(long)]
+    mirror: bool,
     /// Store of the cohort.
     #[arg(long, value_name = "STORE[:part]")]
     data: StoreSelection,
@@ -55,8 +58,10 @@ impl Evaluate {
         let split = self.part()?;
         check_out(&self.out)?;
         let engine = self.engine.set_up(common)?;
-        let segmenter = Segmenter::load(&self.run, engine.device)?;
-        segmenter.notes().iter().for_each(|note| console::note(&format!("note: {note}")));
+        let load = |run: &PathBuf| Segmenter::load(run, engine.device);
+        let predictor = Predictor::new(self.runs.iter().map(load).collect::<Result<_, _>>()?, self.mirror)?;
+        let notes = predictor.members().iter().flat_map(Segmenter::notes);
+        notes.for_each(|note| console::note(&format!("note: {note}")));
         let selection = StoreSelection { path: self.data.path.clone(), split: Some(split) };
         let (store, indices) = selection.open()?;
         let manifest = store.manifest();
@@ -66,7 +71,7 @@ impl Evaluate {
 
         let mut watch = Terminal::new("slices")?;
         let mut scored: Vec<Result<SubjectResult, MetricsError>> = Vec::new();
-        let outcome = predict_store(&segmenter, &store, &indices, &mut watch, &mut |prediction| {
+        let outcome = predict_store(&predictor, &store, &indices, &mut watch, &mut |prediction| {
             scored.extend(score(&prediction, scheme));
         })?;
         watch.finish();
@@ -77,6 +82,7 @@ impl Evaluate {
         let subjects: Vec<SubjectResult> = scored.into_iter().collect::<Result<_, _>>()?;
         let settings = EvaluationSettings {
             empty_rule: EMPTY_RULE.to_owned(),
+            mirrored: self.mirror,
             hd95_rule: Hd95Convention::Medpy.rule().to_owned(),
             resamples: RESAMPLES,
             seed: self.seed,
@@ -86,14 +92,13 @@ impl Evaluate {
         let record = EvaluationRecord {
             schema: SCHEMA,
             tool: Tool::this(),
-            model: InputRecord {
-                name: name_of(&self.run),
-                digest: segmenter.digest().clone(),
-                split: String::new(),
-                weight: None,
-                images: segmenter.record().inputs.iter().map(|input| input.images).sum(),
-            },
-            trained_on: segmenter.record().inputs.clone(),
+            models: self
+                .runs
+                .iter()
+                .zip(predictor.members())
+                .map(|(run, member)| model(run, member))
+                .collect(),
+            trained_on: inputs(predictor.members()),
             data: InputRecord {
                 name: name_of(&self.data.path),
                 digest: store.digest().clone(),
@@ -169,6 +174,28 @@ impl Evaluate {
         ));
         Ok(())
     }
+}
+
+/// The checkpoint that a run's weights come from.
+fn model(run: &Path, segmenter: &Segmenter) -> InputRecord {
+    InputRecord {
+        name: name_of(run),
+        digest: segmenter.digest().clone(),
+        split: String::new(),
+        weight: None,
+        images: segmenter.record().inputs.iter().map(|input| input.images).sum(),
+    }
+}
+
+/// What the segmenters were trained on, each input once.
+fn inputs(segmenters: &[Segmenter]) -> Vec<InputRecord> {
+    let mut inputs: Vec<InputRecord> = Vec::new();
+    for input in segmenters.iter().flat_map(|segmenter| &segmenter.record().inputs) {
+        if !inputs.contains(input) {
+            inputs.push(input.clone());
+        }
+    }
+    inputs
 }
 
 /// One subject's values; none for a synthetic image. Slices that the recipe left out lie between kept ones at

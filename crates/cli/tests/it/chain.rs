@@ -89,6 +89,8 @@ fn the_commands_of_the_main_job() {
     assert!(err.contains("expected a cohort's store, found a synthetic set"), "{err}");
 
     run(folder, &format!("{segmenter} --train syn.store --out seg-s"), 0);
+    run(folder, "evaluate seg-s seg --mirror --data ph.store --out both.json", 0);
+    assert_eq!(json(&folder.join("both.json"))["models"].as_array().unwrap().len(), 2);
     run(folder, "evaluate seg-s --data ph.store --out eval-s.json", 0);
     let (out, err) = run(folder, "compare both=eval.json synthetic=eval-s.json --out compare.json", 0);
     assert!(out.contains("minus both") && err.contains("one seed of synthetic, both"), "{out}{err}");

@@ -35,8 +35,8 @@ pub struct ComparisonRecord {
 pub struct ConditionRecord {
     /// As given.
     pub name: String,
-    /// The checkpoints, one a seed.
-    pub models: Vec<InputRecord>,
+    /// The checkpoints of each seed, several where they predict together.
+    pub models: Vec<Vec<InputRecord>>,
 }
 
 /// What of a subject is scored.

@@ -15,9 +15,9 @@ pub struct EvaluationRecord {
     pub schema: u32,
     /// The program that wrote it.
     pub tool: Tool,
-    /// The checkpoint that was tested.
-    pub model: InputRecord,
-    /// What the model was trained on, copied from its `run.json`.
+    /// The checkpoint that was tested; several predict together, by the mean of their probabilities.
+    pub models: Vec<InputRecord>,
+    /// What the models were trained on, copied from their `run.json`, each input once.
     pub trained_on: Vec<InputRecord>,
     /// The store and part it was tested on.
     pub data: InputRecord,
@@ -41,6 +41,8 @@ pub struct EvaluationRecord {
 pub struct EvaluationSettings {
     /// The rule for masks that are empty in truth, prediction or both, in a sentence.
     pub empty_rule: String,
+    /// Whether every image was seen from the other side as well.
+    pub mirrored: bool,
     /// How HD95 is computed, in a sentence.
     pub hd95_rule: String,
     /// Bootstrap resamples of the subjects.

@@ -141,7 +141,8 @@ fn run_facts(run: &RunRecord) -> Vec<Pair> {
 
 fn evaluation_facts(record: &EvaluationRecord) -> Vec<Pair> {
     let settings = &record.settings;
-    let mut facts = vec![tool(&record.tool), input("model", &record.model)];
+    let mut facts = vec![tool(&record.tool)];
+    facts.extend(record.models.iter().map(|model| input("model", model)));
     facts.extend(record.trained_on.iter().map(|source| input("trained on", source)));
     facts.extend([
         input("tested on", &record.data),

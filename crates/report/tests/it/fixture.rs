@@ -258,11 +258,12 @@ fn evaluation(condition: &str, level: f64) -> EvaluationInput {
     let record = EvaluationRecord {
         schema: SCHEMA,
         tool: Tool::this(),
-        model: input(&format!("seg-{condition}"), "", 4000),
+        models: vec![input(&format!("seg-{condition}"), "", 4000)],
         trained_on,
         data: input("ph.store", "test", 201),
         split_digest: digest("split"),
         settings: EvaluationSettings {
+            mirrored: false,
             empty_rule: "absent in truth and prediction: no value; absent in truth only: Dice 0".into(),
             hd95_rule: "95th percentile of the distances of both surfaces together, in 3-D".into(),
             resamples: 1000,

@@ -22,7 +22,7 @@ pub use family::{Family, ResEncSizes, SwinSizes, UNetSizes};
 pub use input::{as_they_are, normalised};
 pub use losses::{DiceForm, Target, deep_loss, dice_cross_entropy};
 pub use optimiser::{Method, OptimiserConfig};
-pub use predict::{Segmenter, SubjectPrediction, predict_store};
+pub use predict::{Predictor, Segmenter, SubjectPrediction, predict_store};
 pub use sources::{Source, SourceError};
 pub use trainer::{SegmenterJob, train};
 pub use validation::DiceCounts;

@@ -25,12 +25,8 @@ pub(super) fn block_slices(network: &dyn networks::Segmenter) -> usize {
     (BLOCK_PIXELS / (network.input_side() * network.input_side())).clamp(1, BLOCK_SLICES) as usize
 }
 
-/// Class maps u8 `[n, H, W]` of images u8 `[n, C, H, W]`, at most [`block_slices`] of them.
-pub(super) fn predict_block(
-    network: &dyn networks::Segmenter,
-    config: &SegmenterConfig,
-    images: &Tensor,
-) -> Tensor {
+/// Logits `[n, classes, H, W]` of images u8 `[n, C, H, W]`, at most [`block_slices`] of them.
+fn logits(network: &dyn networks::Segmenter, config: &SegmenterConfig, images: &Tensor) -> Tensor {
     let (n, missing) = (images.size()[0], block_slices(network) as i64 - images.size()[0]);
     tch::no_grad(|| {
         let filled = if missing > 0 {
@@ -41,9 +37,17 @@ pub(super) fn predict_block(
             images.shallow_clone()
         };
         let input = config.prepared(&filled, network.input_side());
-        let logits = network.forward_levels(&input, 1, Mode::Predict).swap_remove(0);
-        logits.argmax(1, false).narrow(0, 0, n).to_kind(Kind::Uint8)
+        network.forward_levels(&input, 1, Mode::Predict).swap_remove(0).narrow(0, 0, n)
     })
+}
+
+/// Class maps u8 `[n, H, W]` of images u8 `[n, C, H, W]`, at most [`block_slices`] of them.
+pub(super) fn predict_block(
+    network: &dyn networks::Segmenter,
+    config: &SegmenterConfig,
+    images: &Tensor,
+) -> Tensor {
+    logits(network, config, images).argmax(1, false).to_kind(Kind::Uint8)
 }
 
 /// A trained network with what is known of its data.
@@ -104,26 +108,13 @@ impl Segmenter {
         &self.notes
     }
 
-    /// Class maps `[n, H, W]` of images u8 `[n, C, H, W]`, one byte a pixel. The map of a slice is the same
-    /// whatever other slices are predicted with it.
-    ///
-    /// # Panics
-    /// When `images` is not a whole number of slices of the network's channels and side.
-    pub fn predict(&self, images: &[u8]) -> Vec<u8> {
+    /// Probabilities of the classes, f32 `[n, classes, H, W]`, of images u8 `[n, C, H, W]` on the network's device. Those of
+    /// an image are the same whatever others are given with it.
+    fn probabilities(&self, images: &Tensor) -> Tensor {
         let network = self.network.as_ref();
-        let (inputs, side) = (network.inputs(), network.side());
-        let slice = (inputs * side * side) as usize;
-        assert!(images.len().is_multiple_of(slice), "whole slices of the network's channels and side");
-        let mut maps = Vec::with_capacity(images.len() / inputs as usize);
-        for block in images.chunks(slice * block_slices(network)) {
-            let block = Tensor::from_slice(block).view([-1, inputs, side, side]);
-            let map = predict_block(network, &self.config, &block.to_device(self.device)).flatten(0, -1);
-            let start = maps.len();
-            maps.resize(start + map.numel(), 0);
-            let count = map.numel();
-            map.to_device(Device::Cpu).copy_data(&mut maps[start..], count);
-        }
-        maps
+        let blocks = images.split(block_slices(network) as i64, 0);
+        let of_block = |block: &Tensor| logits(network, &self.config, block).softmax(1, Kind::Float);
+        Tensor::cat(&blocks.iter().map(of_block).collect::<Vec<_>>(), 0)
     }
 
     /// Checks that a store shows what the network was trained for.
@@ -155,6 +146,83 @@ impl Segmenter {
     }
 }
 
+/// Trained networks that predict together: a pixel has the class of the highest mean probability.
+pub struct Predictor {
+    members: Vec<Segmenter>,
+    mirror: bool,
+}
+
+impl Predictor {
+    /// Networks for the same images and classes. With `mirror` each also looks at the images from the other side, left and
+    /// right exchanged, and the mean is over both looks.
+    ///
+    /// # Errors
+    /// [`TrainError::Mismatch`] without networks, and when they were trained for different channels, classes or sizes.
+    pub fn new(members: Vec<Segmenter>, mirror: bool) -> Result<Self, TrainError> {
+        let mismatch = |what: &str, expected: String, found: String| TrainError::Mismatch {
+            what: format!("{what} of the segmenters"),
+            expected,
+            found,
+            hint:
+                "an ensemble is of networks that were trained for the same task, such as seeds of one recipe"
+                    .into(),
+        };
+        let Some(first) = members.first() else {
+            return Err(mismatch("number", "at least one".into(), "none".into()));
+        };
+        for other in &members[1..] {
+            let (a, b) = (&first.record, &other.record);
+            for (what, expected, found) in [
+                ("channels", a.channels.clone(), b.channels.clone()),
+                ("classes", a.labels.class_names(), b.labels.class_names()),
+            ] {
+                if expected != found {
+                    return Err(mismatch(what, expected.join(", "), found.join(", ")));
+                }
+            }
+            let (expected, found) = (first.network.side(), other.network.side());
+            if expected != found {
+                return Err(mismatch("resolution", expected.to_string(), found.to_string()));
+            }
+        }
+        Ok(Self { members, mirror })
+    }
+
+    /// The networks.
+    pub fn members(&self) -> &[Segmenter] {
+        &self.members
+    }
+
+    /// Class maps `[n, H, W]` of images u8 `[n, C, H, W]`, one byte a pixel. The map of a slice is the same
+    /// whatever other slices are predicted with it.
+    ///
+    /// # Panics
+    /// When `images` is not a whole number of slices of the networks' channels and side.
+    pub fn predict(&self, images: &[u8]) -> Vec<u8> {
+        let network = self.members[0].network.as_ref();
+        let (inputs, side) = (network.inputs(), network.side());
+        let slice = (inputs * side * side) as usize;
+        assert!(images.len().is_multiple_of(slice), "whole slices of the networks' channels and side");
+        let mut maps = Vec::with_capacity(images.len() / inputs as usize);
+        for block in images.chunks(slice * BLOCK_SLICES as usize) {
+            let block = Tensor::from_slice(block).view([-1, inputs, side, side]);
+            let looks = self.members.iter().map(|member| {
+                let block = block.to_device(member.device);
+                let seen = member.probabilities(&block);
+                if self.mirror { seen + member.probabilities(&block.flip([3])).flip([3]) } else { seen }
+            });
+            let sum: Option<Tensor> = looks.reduce(|sum, look| sum + look);
+            let map = sum.map(|sum| sum.argmax(1, false).to_kind(Kind::Uint8).flatten(0, -1));
+            if let Some(map) = map {
+                let (start, count) = (maps.len(), map.numel());
+                maps.resize(start + count, 0);
+                map.to_device(Device::Cpu).copy_data(&mut maps[start..], count);
+            }
+        }
+        maps
+    }
+}
+
 /// Truth and prediction of one subject's kept slices, from the feet up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubjectPrediction {
@@ -178,13 +246,13 @@ pub struct SubjectPrediction {
 /// # Errors
 /// [`TrainError::Mismatch`] when the store does not fit, [`TrainError::Store`] for a damaged label.
 pub fn predict_store(
-    segmenter: &Segmenter,
+    predictor: &Predictor,
     store: &SliceStore,
     indices: &[u32],
     watch: &mut dyn Watch,
     each: &mut dyn FnMut(SubjectPrediction),
 ) -> Result<Outcome, TrainError> {
-    segmenter.check(store)?;
+    predictor.members.iter().try_for_each(|member| member.check(store))?;
     let manifest = store.manifest();
     let mut done = 0;
     for group in subjects(store, indices) {
@@ -203,7 +271,7 @@ pub fn predict_store(
             slices: group.iter().map(|&i| store.slice(i as usize)).collect(),
             height: manifest.height,
             width: manifest.width,
-            prediction: segmenter.predict(&images),
+            prediction: predictor.predict(&images),
             truth,
         });
         done += group.len() as u64;

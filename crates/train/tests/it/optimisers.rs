@@ -36,11 +36,13 @@ fn ours(mut step: impl FnMut(&Parameters)) -> [Tensor; 2] {
 /// Values after as many steps of libtorch's, with a weight decay of its own for each of the two.
 fn theirs(optimisers: [&dyn Fn(&nn::VarStore) -> nn::Optimizer; 2]) -> [Tensor; 2] {
     let (_parameters, values) = network();
-    let stores = [nn::VarStore::new(Device::Cpu), nn::VarStore::new(Device::Cpu)];
+    let mut stores = [nn::VarStore::new(Device::Cpu), nn::VarStore::new(Device::Cpu)];
     let mut variables = Vec::new();
-    for (store, value) in stores.iter().zip(&values) {
-        let variable = store.root().var_copy("value", &value.detach());
-        assert_eq!(variable.kind(), Kind::Double);
+    for (store, value) in stores.iter_mut().zip(&values) {
+        // Stores begin in f32.
+        let mut variable = store.root().var_copy("value", &value.detach());
+        store.double();
+        tch::no_grad(|| variable.copy_(&value.detach()));
         variables.push(variable);
     }
     let mut optimisers = [optimisers[0](&stores[0]), optimisers[1](&stores[1])];

@@ -10,7 +10,7 @@ use synthmr_core::records::EngineRecord;
 use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
 use synthmr_train::segmentation::{
-    Family, Segmenter, SegmenterConfig, SegmenterJob, Source, predict_store, train,
+    Family, Predictor, Segmenter, SegmenterConfig, SegmenterJob, Source, predict_store, train,
 };
 use synthmr_train::{Outcome, TrainError};
 use tch::Device;
@@ -239,7 +239,8 @@ fn a_trained_network_segments_unseen_subjects_whatever_the_batch() {
     let dice = watch.ticks.last().unwrap().values["val_dice"];
     assert!(dice > 0.9, "discs are easy, yet Dice is {dice}");
 
-    let segmenter = Segmenter::load(&seg, Device::Cpu).unwrap();
+    let loaded = || Segmenter::load(&seg, Device::Cpu).unwrap();
+    let segmenter = Predictor::new(vec![loaded()], false).unwrap();
     let store = SliceStore::open(&store).unwrap();
     let test = store.indices(Split::Test);
     let mut found = Vec::new();
@@ -261,4 +262,12 @@ fn a_trained_network_segments_unseen_subjects_whatever_the_batch() {
             images.chunks(batch * 2 * pixels).flat_map(|part| segmenter.predict(part)).collect();
         assert!(maps == subject.prediction, "in batches of {batch}");
     }
+
+    // The same network twice says the same; mirrored images with mirrored looks have mirrored maps.
+    let twice = Predictor::new(vec![loaded(), loaded()], false).unwrap();
+    assert_eq!(twice.predict(&images), subject.prediction);
+    let both_sides = Predictor::new(vec![loaded()], true).unwrap();
+    let turned =
+        |rows: &[u8]| rows.chunks(SIDE).flat_map(|row| row.iter().rev()).copied().collect::<Vec<u8>>();
+    assert_eq!(both_sides.predict(&turned(&images)), turned(&both_sides.predict(&images)));
 }
