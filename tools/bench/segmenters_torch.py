@@ -39,8 +39,12 @@ class Swin:
         return self.model(images, labels=labels).loss
 
     def predict(self, images):
+        """Without the auxiliary head, which the model's forward would compute for nothing."""
         self.model.eval()
-        return self.model(images).logits
+        head, self.model.auxiliary_head = self.model.auxiliary_head, None
+        logits = self.model(images).logits
+        self.model.auxiliary_head = head
+        return logits
 
 
 class ResEnc:

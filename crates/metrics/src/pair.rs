@@ -73,13 +73,11 @@ pub enum MetricsError {
         /// Level asked for.
         level: f64,
     },
-    /// Paired samples of different lengths.
-    #[error("paired samples differ in length: {first} and {second}")]
-    Unpaired {
-        /// Length of the first.
-        first: usize,
-        /// Length of the second.
-        second: usize,
+    /// No metric of this name.
+    #[error("unknown metric {found:?}, expected one of {}", crate::METRIC_NAMES.join(", "))]
+    Metric {
+        /// The name.
+        found: String,
     },
     /// A value that is infinite or not a number entered a statistic.
     #[error("value {index} of a sample is {found}, expected a finite number")]

@@ -1,7 +1,10 @@
 //! Times of a training step and of sampling of every GAN, fully grown, as JSON lines; the peers are
 //! `tools/bench/gans_*_torch.py`, the same networks, losses and batches of images with 5 planes.
 //!
-//! `cargo run --release -p synthmr-train --example bench_gans [RUNS [THREADS [SIDE [BATCH]]]]`
+//! `cargo run --release -p synthmr-train --example bench_gans [RUNS [THREADS [SIDE [BATCH [NAME]]]]]`; NAME is that of one GAN.
+//!
+//! Times of an iteration with lazy penalties are put together from steps with and without them, run by run: minimum and
+//! maximum are those of the sums.
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! Times of a U-Net's training step and of prediction, as JSON lines; the peer is `tools/bench/unet_torch.py`,
 //! the same network (32 filters, depth 5, padded, 7.8 M parameters), batch (16 slices of 4 x 64 x 64) and step.
 //!
-//! `cargo run --release -p synthmr-train --example bench_unet [RUNS [THREADS]]`
+//! `cargo run --release -p synthmr-train --example bench_unet [RUNS [THREADS [SIDE [BATCH]]]]`
 
 mod common;
 

@@ -40,6 +40,10 @@ pub(crate) fn run(workspace: &Workspace, options: &BenchOptions) -> Result<(), F
         return Err(Failure::new(Exit::Usage, format!("no bench has `{filter}` in its name"))
             .hint("benches are crates/*/examples/bench_*.rs and tools/bench/*.py"));
     }
+    if !options.sizes.is_empty() && contests.len() > 1 {
+        return Err(Failure::new(Exit::Usage, "numbers after `--` are those of one bench")
+            .hint("name it: cargo xtask bench gans -- RUNS THREADS SIDE BATCH"));
+    }
     libtorch::set_up(workspace, false)?;
     build(workspace, &contests)?;
     let examples = workspace.target_folder()?.join("release").join("examples");

@@ -1,5 +1,6 @@
 //! `synthmr compare`: conditions beside a reference on the same held-out subjects.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use synthmr_core::files;
@@ -18,11 +19,13 @@ use crate::failure::{Code, Failure};
 
 /// Fewer subjects than this make percentile intervals too narrow to be trusted.
 const FEW_SUBJECTS: usize = 15;
+/// Fewer seeds than this say little about how much trainings differ.
+const FEW_SEEDS: usize = 5;
 
 /// Compare conditions (real, synthetic, both, ...) subject by subject.
 ///
 /// Evaluations of one name are seeds of one condition. Differences and ratios come with bootstrap intervals over subjects
-/// and seeds, Wilcoxon signed-rank tests over subjects, and Holm's correction over all of them.
+/// and seeds, and with Wilcoxon signed-rank tests over subjects, corrected by Holm's method over classes and means.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Compare {
     /// Evaluations with the names of their conditions, such as real=eval-0.json real=eval-1.json synthetic=eval-2.json.
@@ -51,6 +54,10 @@ struct Group {
 impl Compare {
     /// Reads, compares, writes and prints.
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
+        if let Some((_, path)) = self.evaluations.iter().find(|(_, path)| *path == self.out) {
+            let words = format!("--out {}: this file is one of the evaluations", path.display());
+            return Err(Failure::in_words(Code::Usage, &words));
+        }
         let mut groups = self.groups()?;
         let reference = self.reference.as_ref().unwrap_or(&self.evaluations[0].0);
         let Some(position) = groups.iter().position(|group| group.name == *reference) else {
@@ -77,7 +84,7 @@ impl Compare {
                 level: LEVEL,
                 ..first.settings.clone()
             },
-            warnings: warnings(&reference, &groups),
+            warnings: warnings(&reference, &groups, &rows),
             reference: reference.record(),
             conditions: groups.iter().map(Group::record).collect(),
             rows,
@@ -103,6 +110,7 @@ impl Compare {
                 ),
                 ("split of the subjects", first.split_digest != record.split_digest),
                 ("rules of the metrics", rules(first) != rules(&record)),
+                ("setting --mirror", first.settings.mirrored != record.settings.mirrored),
             ];
             if let Some((what, _)) = differing.into_iter().find(|(_, differs)| *differs) {
                 let words = format!(
@@ -117,25 +125,29 @@ impl Compare {
                 None => groups.push(Group { name: name.clone(), seeds: vec![record] }),
             }
         }
-        for group in &groups {
-            let digests = group
-                .seeds
-                .iter()
-                .map(|seed| seed.models.iter().map(|model| model.digest.as_str()).collect::<Vec<_>>());
-            let distinct: std::collections::BTreeSet<_> = digests.collect();
-            if distinct.len() < group.seeds.len() {
-                let words = format!(
-                    "{}: the same checkpoint was given twice\nhint: seeds of a condition are trainings of their own",
-                    group.name
-                );
-                return Err(Failure::in_words(Code::Input, &words));
+        let mut known = BTreeSet::new();
+        for (group, seed) in groups.iter().flat_map(|group| group.seeds.iter().map(move |seed| (group, seed)))
+        {
+            for model in &seed.models {
+                if !known.insert(&model.digest) {
+                    let words = format!(
+                        "{}: the checkpoint of {} was given twice\n\
+                         hint: seeds and conditions are trainings of their own",
+                        group.name, model.name
+                    );
+                    return Err(Failure::in_words(Code::Input, &words));
+                }
             }
         }
         Ok(groups)
     }
 
     fn print(&self, record: &ComparisonRecord) -> Result<(), Failure> {
-        let p = |p: Option<f64>| p.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}"));
+        let p = |p: Option<f64>| match p {
+            Some(p) if p < 0.001 => "<0.001".to_owned(),
+            Some(p) => format!("{p:.3}"),
+            None => "-".to_owned(),
+        };
         let row = |row: &ComparisonRow| {
             let name = match row.scored {
                 Scored::Class => row.name.clone(),
@@ -145,6 +157,7 @@ impl Compare {
             vec![
                 row.condition.clone(),
                 name,
+                row.difference.n.to_string(),
                 interval(&row.value, 3),
                 interval(&row.difference, 3),
                 interval(&row.ratio, 3),
@@ -154,13 +167,12 @@ impl Compare {
         };
         let against = format!("minus {}", record.reference.name);
         let ratio = format!("/ {}", record.reference.name);
-        let heading = ["condition", "", record.metric.as_str(), &against, &ratio, "p", "p (Holm)"];
+        let heading = ["condition", "", "n", record.metric.as_str(), &against, &ratio, "p", "p (Holm)"];
         console::result(&console::table(&heading, &record.rows.iter().map(row).collect::<Vec<_>>()));
         record.warnings.iter().for_each(|warning| console::note(&format!("warning: {warning}")));
         console::result(&format!(
-            "{}: {} subjects, {:.0} % bootstrap intervals over subjects and seeds",
+            "{}: n subjects with a value in both, {:.0} % bootstrap intervals over subjects and seeds",
             self.out.display(),
-            record.rows.first().map_or(0, |row| row.difference.n),
             100.0 * record.settings.level
         ));
         Ok(())
@@ -180,26 +192,26 @@ impl Group {
 }
 
 /// What limits the numbers.
-fn warnings(reference: &Group, others: &[Group]) -> Vec<String> {
+fn warnings(reference: &Group, others: &[Group], rows: &[ComparisonRow]) -> Vec<String> {
     let mut warnings = Vec::new();
-    let subjects = reference.seeds[0].subjects.len();
-    if subjects < FEW_SUBJECTS {
-        let least = 2.0 * 0.5f64.powi(subjects as i32);
+    let fewest = rows.iter().map(|row| row.difference.n).min().unwrap_or(0);
+    if fewest < FEW_SUBJECTS {
+        let least = 2.0 * 0.5f64.powi(fewest as i32);
         warnings.push(format!(
-            "{subjects} subjects: percentile intervals are too narrow below {FEW_SUBJECTS}, and no test can give a p \
-             below {least:.3}"
+            "some rows have {fewest} subjects: percentile intervals are too narrow below {FEW_SUBJECTS}, and no test can \
+             give a p below {least:.1e} there"
         ));
     }
-    let single: Vec<&str> = others
-        .iter()
-        .chain([reference])
-        .filter(|group| group.seeds.len() == 1)
-        .map(|group| group.name.as_str())
+    let few: Vec<String> = std::iter::once(reference)
+        .chain(others)
+        .filter(|group| group.seeds.len() < FEW_SEEDS)
+        .map(|group| format!("{} ({})", group.name, group.seeds.len()))
         .collect();
-    if !single.is_empty() {
+    if !few.is_empty() {
         warnings.push(format!(
-            "one seed of {}: how much trainings differ is not in the intervals",
-            single.join(", ")
+            "few seeds of {}: how much trainings differ is not (one seed) or barely (below {FEW_SEEDS}) in the intervals, and \
+             p values are of these trainings only",
+            few.join(", ")
         ));
     }
     warnings

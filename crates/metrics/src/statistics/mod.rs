@@ -7,34 +7,7 @@ mod wilcoxon;
 pub use bootstrap::Bootstrap;
 pub use wilcoxon::{Wilcoxon, wilcoxon};
 
-use synthmr_core::records::Interval;
-
 use crate::pair::MetricsError;
-
-/// Two conditions on the same subjects.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PairedComparison {
-    /// Mean of `first - second` with its bootstrap interval over subjects.
-    pub difference: Interval,
-    /// Test of the differences being symmetric about zero; `None` when none differs from zero.
-    pub wilcoxon: Option<Wilcoxon>,
-}
-
-/// Compares two conditions subject by subject; pairs in which either has no value are left out.
-///
-/// # Errors
-/// [`MetricsError::Unpaired`] for different lengths, [`MetricsError::NotFinite`].
-pub fn compare_paired(
-    first: &[Option<f64>],
-    second: &[Option<f64>],
-    bootstrap: &Bootstrap,
-) -> Result<PairedComparison, MetricsError> {
-    if first.len() != second.len() {
-        return Err(MetricsError::Unpaired { first: first.len(), second: second.len() });
-    }
-    let differences: Vec<f64> = first.iter().zip(second).filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
-    Ok(PairedComparison { difference: bootstrap.mean(&differences)?, wilcoxon: wilcoxon(&differences)? })
-}
 
 /// P values corrected for several tests by Holm's step-down method (Scandinavian Journal of Statistics 6, 1979):
 /// the k-th smallest of m is multiplied by m - k + 1, kept from falling below the one before, and cut at 1.
@@ -71,23 +44,5 @@ mod tests {
         }
         assert_eq!(holm(&[0.6, 0.7]), [1.0, 1.0]);
         assert!(holm(&[]).is_empty());
-    }
-
-    #[test]
-    fn pairs_without_a_value_are_left_out() {
-        let bootstrap = Bootstrap::new(100, 1, 0.9).unwrap();
-        let found = compare_paired(
-            &[Some(0.5), None, Some(0.7), Some(0.4)],
-            &[Some(0.4), Some(0.9), None, Some(0.1)],
-            &bootstrap,
-        )
-        .unwrap();
-        assert_eq!(found.difference.n, 2);
-        assert!((found.difference.mean.unwrap() - 0.2).abs() < 1e-15);
-        assert_eq!(found.wilcoxon.unwrap().n, 2);
-        let error = compare_paired(&[None], &[], &bootstrap).unwrap_err();
-        assert_eq!(error, MetricsError::Unpaired { first: 1, second: 0 });
-        let same = compare_paired(&[Some(0.5)], &[Some(0.5)], &bootstrap).unwrap();
-        assert_eq!(same.wilcoxon, None);
     }
 }

@@ -42,9 +42,6 @@ pub trait Segmenter {
     /// Weights in the loss of the levels that training supervises, the one that predicts first.
     fn level_weights(&self) -> Vec<f64>;
 
-    /// Images that a training step needs at least.
-    fn least_batch(&self) -> usize;
-
     /// Logits of the first `levels` levels (at least one, at most as many as [`Self::level_weights`]) for images
     /// `[n, inputs, input_side, input_side]`, each enlarged to `[n, classes, side, side]`, in the kind of the parameters.
     /// In [`Mode::Train`] some networks draw from libtorch's generator of the device, which the caller seeds.

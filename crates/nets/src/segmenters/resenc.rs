@@ -231,10 +231,6 @@ impl Segmenter for ResEncUNet {
         halving_weights(self.config.blocks.len() as i64 - 1)
     }
 
-    fn least_batch(&self) -> usize {
-        1
-    }
-
     fn forward_levels(&self, images: &Tensor, levels: usize, _: Mode) -> Vec<Tensor> {
         self.forward_deep(images, levels)
     }

@@ -237,10 +237,6 @@ impl Segmenter for UNet {
         halving_weights(self.config.depth - 1)
     }
 
-    fn least_batch(&self) -> usize {
-        1
-    }
-
     fn forward_levels(&self, images: &Tensor, levels: usize, _: Mode) -> Vec<Tensor> {
         self.forward_deep(images, levels)
     }

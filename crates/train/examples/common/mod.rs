@@ -18,7 +18,14 @@ pub(crate) struct Size {
 impl Size {
     /// From the command line, or these where it is silent; sets the threads, 2 unless given.
     pub(crate) fn from_arguments(runs: usize, side: i64, batch: i64) -> Self {
-        let number = |index: usize| std::env::args().nth(index).and_then(|n| n.parse::<usize>().ok());
+        let number = |index: usize| -> Option<usize> {
+            let word = std::env::args().nth(index)?;
+            #[expect(
+                clippy::panic,
+                reason = "a bench that measures something else than was asked for misleads"
+            )]
+            Some(word.parse().unwrap_or_else(|_| panic!("expected RUNS THREADS SIDE BATCH, found {word:?}")))
+        };
         set_threads(number(2).unwrap_or(2));
         Self {
             runs: number(1).unwrap_or(runs),

@@ -141,7 +141,9 @@ impl SegmenterConfig {
         let largest = limits::RESOLUTION as i64;
         require((8..=largest).contains(&self.resolution), "resolution", "8 to 1024", self.resolution)?;
         require(self.kimg > 0.0 && self.kimg <= 1e7, "kimg", "more than 0, at most 10,000,000", self.kimg)?;
-        require((1..=4096).contains(&self.batch), "batch", "1 to 4096", self.batch)?;
+        let least = self.family.least_batch();
+        let expected = format!("{least} to 4096");
+        require((least..=4096).contains(&self.batch), "batch", &expected, self.batch)?;
         for (key, value) in [
             ("tick_images", self.tick_images),
             ("checkpoint_images", self.checkpoint_images),

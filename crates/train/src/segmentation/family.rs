@@ -137,6 +137,15 @@ impl Family {
         }
     }
 
+    /// Images that a training step needs at least.
+    pub(super) fn least_batch(&self) -> i64 {
+        match self {
+            Family::UNet { .. } | Family::ResEnc { .. } => 1,
+            // The coarsest pooling of UPerNet leaves one value an image and channel, which has no variance.
+            Family::Swin { .. } => 2,
+        }
+    }
+
     /// Checks that images of `side` pixels can be segmented by networks of these sizes.
     ///
     /// # Errors
@@ -185,7 +194,14 @@ fn out_of_range(name: &str, low: i64, high: i64, found: i64) -> TrainError {
         "base_filters" => "network.base_filters",
         "max_filters" => "network.max_filters",
         "depth" => "network.depth",
-        "blocks" | "stages" => "network.blocks",
+        "blocks" => "network.blocks",
+        "stages" => {
+            return TrainError::Config {
+                key: "network.blocks",
+                expected: format!("a list of {low} to {high} numbers"),
+                found: format!("{found} numbers"),
+            };
+        }
         "embedding" => "network.embedding",
         "window" => "network.window",
         "decoder" => "network.decoder",

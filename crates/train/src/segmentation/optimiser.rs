@@ -1,5 +1,7 @@
 //! How a segmenter's weights move: the study's two recipes, SGD for U-Nets and AdamW for Swin.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use synthmr_nets::engine::Parameters;
 use tch::Tensor;
@@ -84,12 +86,26 @@ impl OptimiserConfig {
         match self.method {
             Method::Sgd { momentum } => Optimiser::Sgd(Sgd::new(parameters, momentum, self.weight_decay)),
             Method::AdamW { beta1, beta2, epsilon } => {
-                let decays = |name: &str| !(name.contains("norm") || name.contains("relative_position_bias"));
+                let norms = norms(parameters);
+                let decays =
+                    |name: &str| !(norms.contains(layer(name)) || name.contains("relative_position_bias"));
                 let decay = |name: &str| if decays(name) { self.weight_decay } else { 0.0 };
                 Optimiser::AdamW(AdamW::new(parameters, [beta1, beta2], epsilon, decay))
             }
         }
     }
+}
+
+/// The layer that a parameter belongs to.
+fn layer(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(layer, _)| layer)
+}
+
+/// Layers that normalise: their weight is a gain a channel, while those of convolutions and linear layers have two
+/// dimensions and more. mmsegmentation goes by names, which leaves out the batch norms of UPerNet.
+fn norms(parameters: &Parameters) -> BTreeSet<String> {
+    let gains = parameters.trainable().filter(|(name, value)| name.ends_with("weight") && value.dim() == 1);
+    gains.map(|(name, _)| layer(name).to_owned()).collect()
 }
 
 /// The state of a method.

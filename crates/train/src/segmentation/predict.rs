@@ -77,8 +77,8 @@ impl Segmenter {
             });
         }
         let state = |part: &str| TrainError::State { path: folder.to_owned(), part: part.to_owned() };
-        let config: SegmenterConfig =
-            serde_json::from_value(record.config.clone()).map_err(|_| state("configuration in run.json"))?;
+        let config: SegmenterConfig = serde_json::from_value(record.config.clone())
+            .map_err(|error| state(&format!("configuration in run.json ({error})")))?;
         config.validate()?;
         let precision: Precision =
             record.engine.precision.parse().map_err(|_| state("precision in run.json"))?;

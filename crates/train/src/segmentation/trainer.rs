@@ -16,7 +16,6 @@ use super::predict::{block_slices, predict_block};
 use super::sources::Mixture;
 use super::{Augmentation, DiceCounts, SegmenterConfig, Source};
 use crate::checkpoint::Checkpoint;
-use crate::config::require;
 use crate::optimiser::clip_gradient_norm;
 use crate::run::Run;
 use crate::{Outcome, TrainError, Watch};
@@ -61,7 +60,7 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         watch.note(&format!("{name} has no validation part; it does not take part in choosing the network"));
     }
     let total = config.total_images();
-    let mut trainer = Trainer::new(job, &mixture)?;
+    let mut trainer = Trainer::new(job, &mixture);
     if let Some(checkpoint) = run.latest_checkpoint(watch)? {
         trainer.restore(checkpoint, folder)?;
         watch.note(&format!("resuming after {} of {total} images", trainer.images_seen));
@@ -185,14 +184,12 @@ impl Window {
 }
 
 impl<'a> Trainer<'a> {
-    fn new(job: &SegmenterJob<'a>, mixture: &Mixture) -> Result<Self, TrainError> {
+    fn new(job: &SegmenterJob<'a>, mixture: &Mixture) -> Self {
         let (config, manifest) = (job.config, mixture.manifest());
         let (inputs, classes) = (manifest.channels.len(), manifest.labels.class_count());
         let network = config.network(inputs, classes, job.device, job.precision);
-        let least = network.least_batch();
-        require(config.batch as usize >= least, "batch", &format!("at least {least}"), config.batch)?;
         network.parameters().zero_gradient();
-        Ok(Self {
+        Self {
             config,
             optimiser: config.optimiser.begin(network.parameters()),
             level_weights: network.level_weights(),
@@ -202,7 +199,7 @@ impl<'a> Trainer<'a> {
             images_seen: 0,
             state: State::default(),
             best: BTreeMap::new(),
-        })
+        }
     }
 
     /// One step along the gradient of one batch.
@@ -242,7 +239,12 @@ impl<'a> Trainer<'a> {
         let (count, contrasts) = (images.size()[0] as usize, images.size()[1] as usize);
         let changes = Augmentation::draw(config, self.config.seed, self.images_seen, count, contrasts);
         let (images, labels) = changes.moved(images, labels);
-        (changes.altered(self.config.prepared(&images, side)), labels)
+        let own = images.size()[2];
+        let altered = changes.altered(self.config.prepared(&images, own));
+        // What `valid` padding sees beyond the image is more of its border, which has been altered like the rest.
+        let (before, more) = ((side - own) / 2, side - own);
+        let pads = [before, more - before, before, more - before];
+        (if more == 0 { altered } else { altered.replication_pad2d(pads) }, labels)
     }
 
     /// The pixels that this step's loss ignores: in the first epochs a random part of the background.
@@ -282,7 +284,8 @@ impl<'a> Trainer<'a> {
 
     /// Saves a checkpoint, unless the last step has ruined the weights: the one before stays the newest then.
     fn save(&self, run: &Run) -> Result<(), TrainError> {
-        if self.network.parameters().flat().isfinite().all().int64_value(&[]) == 0 {
+        let finite = |value: &Tensor| value.isfinite().all().int64_value(&[]) != 0;
+        if !self.network.parameters().all().all(|(_, value)| finite(value)) {
             return Err(TrainError::NotFinite { what: "a weight".into(), images_seen: self.images_seen });
         }
         run.save_checkpoint(&self.checkpoint())?;

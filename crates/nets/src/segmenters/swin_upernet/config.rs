@@ -100,7 +100,7 @@ impl SwinUPerNetConfig {
         Self { embedding: 128, heads: [4, 8, 16, 32], ..Self::swin_s(inputs, classes, side) }
     }
 
-    /// A small network for images of 64x64: windows of 4 patches divide its first two stages.
+    /// A small network for images of 64x64: windows of 4 patches divide its first three stages.
     pub fn tiny(inputs: i64, classes: i64, side: i64) -> Self {
         Self {
             embedding: 32,

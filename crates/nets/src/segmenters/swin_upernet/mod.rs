@@ -117,11 +117,6 @@ impl Segmenter for SwinUPerNet {
         vec![1.0, AUXILIARY_WEIGHT]
     }
 
-    fn least_batch(&self) -> usize {
-        // The coarsest pooling leaves one value an image and channel, which has no variance.
-        2
-    }
-
     fn forward_levels(&self, images: &Tensor, levels: usize, mode: Mode) -> Vec<Tensor> {
         self.forward_deep(images, levels, mode)
     }
