@@ -238,9 +238,9 @@ impl<'a> Trainer<'a> {
         }
         let (count, contrasts) = (images.size()[0] as usize, images.size()[1] as usize);
         let changes = Augmentation::draw(config, self.config.seed, self.images_seen, count, contrasts);
-        let (images, labels) = changes.moved(images, labels);
         let own = images.size()[2];
-        let altered = changes.altered(self.config.prepared(&images, own));
+        let (moved, labels) = changes.moved(&self.config.prepared(images, own), labels);
+        let altered = changes.altered(moved);
         // What `valid` padding sees beyond the image is more of its border, which has been altered like the rest.
         let (before, more) = ((side - own) / 2, side - own);
         let pads = [before, more - before, before, more - before];

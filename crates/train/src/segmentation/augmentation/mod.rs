@@ -6,7 +6,8 @@
 //! low resolution, gamma, where low resolution comes right after blur, because both are linear maps of rows and of columns:
 //! the two are one pair of matrices a plane, and two batched matrix products do both.
 //!
-//! Movements act on the 8-bit images, which are rounded again, everything else on standardised ones.
+//! Everything acts on standardised images, as in nnU-Net: edges that a movement blurs would otherwise count as foreground,
+//! and change the standardisation of the whole image.
 
 mod config;
 
@@ -77,18 +78,18 @@ impl Augmentation {
         drawn
     }
 
-    /// Moves images u8 `[n, c, h, w]` and their class maps u8 `[n, h, w]` alike: images bilinearly, classes to the nearest,
-    /// zeros beyond the border.
+    /// Moves standardised images f32 `[n, c, h, w]` and their class maps u8 `[n, h, w]` alike: images bilinearly, classes to
+    /// the nearest. Beyond the border lies the least value of each contrast, which background has, and class 0.
     pub fn moved(&self, images: &Tensor, labels: &Tensor) -> (Tensor, Tensor) {
         let Some(rows) = affine::rows(&self.movements) else {
             return (images.shallow_clone(), labels.shallow_clone());
         };
         let rows = rows.to_device(images.device());
-        let at = |values: &Tensor, between| {
-            let values = affine::resampled(&values.to_kind(Kind::Float), &rows, between, Outside::Zeros);
-            values.round().to_kind(Kind::Uint8)
-        };
-        (at(images, Between::Bilinear), at(&labels.unsqueeze(1), Between::Nearest).squeeze_dim(1))
+        let least = images.amin(&[2i64, 3][..], true);
+        let moved = affine::resampled(&(images - &least), &rows, Between::Bilinear, Outside::Zeros) + least;
+        let labels = labels.unsqueeze(1).to_kind(Kind::Float);
+        let labels = affine::resampled(&labels, &rows, Between::Nearest, Outside::Zeros);
+        (moved, labels.squeeze_dim(1).round().to_kind(Kind::Uint8))
     }
 
     /// Changes the intensities of standardised images f32 `[n, c, h, w]`, in place where it can.
