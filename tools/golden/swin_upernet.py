@@ -61,7 +61,7 @@ def main():
     torch.set_num_threads(1)
     tensors = {}
     first = None
-    for case, side, window, n, training in (("shift", 64, 4, 2, True), ("pad", 96, 4, 1, False), ("odd", 32, 7, 2, False)):
+    for case, side, window, n, training in (("shift", 64, 4, 5, True), ("pad", 96, 4, 1, False), ("odd", 32, 7, 2, False)):
         net = tiny(side, window).train(training)
         state = net.state_dict()
         if first is None:

@@ -72,10 +72,11 @@ const CASES: [(&str, i64, i64, Mode); 3] =
 #[test]
 fn outputs_and_gradients_equal_transformers_in_f32() {
     for (case, side, window, mode) in CASES {
-        // f32 sums of a few hundred terms in another order, normalised and multiplied up again some thirty times; the
-        // coarsest pooling has two values a channel to normalise in training.
+        // f32 sums of a few hundred terms, normalised and multiplied up again some thirty times; the coarsest pooling has
+        // five values a channel to normalise in training. 4e-5 to 6e-5 were seen, by the number of threads, which decides
+        // the order of sums; the test in f64 is the one of the formulas.
         let found = largest_difference(case, side, window, mode, Kind::Float);
-        assert!(found < 3e-5, "{case}: {found}");
+        assert!(found < 2e-4, "{case}: {found}");
     }
 }
 
