@@ -37,7 +37,9 @@ pub trait Segmenter {
 
     /// Side of the images that the network sees, at least [`Self::side`]: the caller enlarges images to it with
     /// background on all sides.
-    fn input_side(&self) -> i64;
+    fn input_side(&self) -> i64 {
+        self.side()
+    }
 
     /// Weights in the loss of the levels that training supervises, the one that predicts first.
     fn level_weights(&self) -> Vec<f64>;

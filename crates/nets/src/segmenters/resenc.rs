@@ -14,7 +14,6 @@
 //! The reference leaves logits at their own resolution, to be compared with labels made smaller. Here they are enlarged,
 //! as those of the other U-Net.
 
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::unet::enlarge;
@@ -26,8 +25,7 @@ use crate::layers::{Conv2d, InstanceNorm};
 const PUBLISHED_BLOCKS: [i64; 4] = [1, 3, 4, 6];
 
 /// Sizes of a U-Net with a residual encoder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResEncConfig {
     /// Image channels.
     pub inputs: i64,
@@ -172,11 +170,6 @@ impl ResEncUNet {
         Self { config: config.clone(), compute, stem, encoder, decoder, heads, parameters: builder.finish() }
     }
 
-    /// What the network was built from.
-    pub fn config(&self) -> &ResEncConfig {
-        &self.config
-    }
-
     /// Logits `[n, classes, side, side]` in the kind of the parameters.
     pub fn forward(&self, images: &Tensor) -> Tensor {
         self.forward_deep(images, 1).swap_remove(0)
@@ -220,10 +213,6 @@ impl Segmenter for ResEncUNet {
     }
 
     fn side(&self) -> i64 {
-        self.config.side
-    }
-
-    fn input_side(&self) -> i64 {
         self.config.side
     }
 

@@ -31,8 +31,7 @@ pub enum Padding {
 }
 
 /// Sizes of a U-Net.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UNetConfig {
     /// Image channels; the study's data have 4.
     pub inputs: i64,
@@ -175,11 +174,6 @@ impl UNet {
             heads.push(Head::new(root.sub(&name), config.filters(level), config.classes, 1 << level));
         }
         Self { config: config.clone(), compute, encoder, decoder, heads, parameters: builder.finish() }
-    }
-
-    /// What the network was built from.
-    pub fn config(&self) -> &UNetConfig {
-        &self.config
     }
 
     /// Logits `[n, classes, side, side]` in the kind of the parameters.

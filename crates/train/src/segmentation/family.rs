@@ -220,3 +220,32 @@ fn bad_side(multiple: i64, with: &str, found: i64) -> TrainError {
         found: found.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::segmentation::{PRESETS, SegmenterConfig};
+
+    fn sized(preset: &str) -> Sized {
+        let config: SegmenterConfig = config::resolve(PRESETS, Some(preset), None, &[]).unwrap();
+        config.family.sized(4, 4, config.resolution)
+    }
+
+    /// The published sizes are those whose parameters were counted by other people's programs.
+    #[test]
+    fn presets_have_the_published_sizes() {
+        for (preset, published) in [
+            ("swin-t-256", SwinUPerNetConfig::swin_t(4, 4, 256)),
+            ("swin-s-256", SwinUPerNetConfig::swin_s(4, 4, 256)),
+            ("swin-b-256", SwinUPerNetConfig::swin_b(4, 4, 256)),
+        ] {
+            let Sized::Swin(found) = sized(preset) else { panic!("{preset} is a Swin Transformer") };
+            assert_eq!(found, published, "{preset}");
+        }
+        let Sized::ResEnc(found) = sized("resenc-256") else { panic!("a residual encoder") };
+        assert_eq!(found, ResEncConfig::published(4, 4, 256, 7));
+        let Sized::UNet(found) = sized("unet-paper-256") else { panic!("a U-Net") };
+        assert_eq!((found.base_filters, found.depth, found.padding), (64, 6, Padding::Valid));
+    }
+}

@@ -65,11 +65,6 @@ impl SwinUPerNet {
         Self { config: config.clone(), compute, backbone, head, auxiliary, parameters: builder.finish() }
     }
 
-    /// What the network was built from.
-    pub fn config(&self) -> &SwinUPerNetConfig {
-        &self.config
-    }
-
     /// Logits `[n, classes, side, side]` in the kind of the parameters, as in [`Mode::Predict`].
     pub fn forward(&self, images: &Tensor) -> Tensor {
         self.forward_deep(images, 1, Mode::Predict).swap_remove(0)
@@ -106,10 +101,6 @@ impl Segmenter for SwinUPerNet {
     }
 
     fn side(&self) -> i64 {
-        self.config.side
-    }
-
-    fn input_side(&self) -> i64 {
         self.config.side
     }
 
