@@ -7,5 +7,5 @@ mod sampler;
 
 pub use config::{DiffusionConfig, OptimiserConfig};
 pub use learner::{Denoiser, DiffusionLearner};
-pub use process::{Coefficients, DdpmPrediction, EdmPrediction, Noising, Process, Schedule};
+pub use process::{Coefficients, DdpmPrediction, EdmPrediction, FlowPrediction, Noising, Process, Schedule};
 pub use sampler::{KeyedNoise, Method, SamplerConfig, Variance};

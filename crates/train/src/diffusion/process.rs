@@ -48,13 +48,18 @@ pub enum Process {
         /// What the network predicts.
         prediction: DdpmPrediction,
     },
-    /// Rectified flow (Liu, Gong and Liu 2023): straight lines from images to noise, the network predicts
-    /// their direction `noise - image`.
+    /// Rectified flow (Liu, Gong and Liu 2023): straight lines from images to noise, learnt by the squared error
+    /// of their direction, the velocity `noise - image`.
     Flow {
+        /// What the network predicts.
+        prediction: FlowPrediction,
         /// Mean of logit(t) in training (Esser et al. 2024, section 3.1).
         time_mean: f64,
         /// Standard deviation of logit(t) in training.
         time_deviation: f64,
+        /// Times t below this weigh less, as (t / floor)^2: an image's error is 1 / t times as much velocity.
+        /// Published for networks that predict the velocity: 0; for those that predict the image: 0.05.
+        weight_floor: f64,
     },
 }
 
@@ -66,6 +71,16 @@ pub enum EdmPrediction {
     Preconditioned,
     /// The image itself (Li and He 2025, arXiv 2511.13720): images lie on a low-dimensional manifold, noise does
     /// not, and a small network cannot carry it through.
+    Clean,
+}
+
+/// What the network of a [`Process::Flow`] predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlowPrediction {
+    /// The velocity.
+    Velocity,
+    /// The image, of which the velocity follows (Li and He 2025, arXiv 2511.13720; see [`EdmPrediction::Clean`]).
     Clean,
 }
 
@@ -142,10 +157,15 @@ impl Process {
             Process::Ddpm { steps, .. } => {
                 require((2..=100_000).contains(&steps), "process.steps", "2 to 100,000", steps)
             }
-            Process::Flow { time_mean, time_deviation } => {
+            Process::Flow { prediction, time_mean, time_deviation, weight_floor } => {
                 require(time_mean.abs() <= 20.0, "process.time_mean", "-20 to 20", time_mean)?;
                 let key = "process.time_deviation";
-                require((0.0..=10.0).contains(&time_deviation), key, "0 to 10", time_deviation)
+                require((0.0..=10.0).contains(&time_deviation), key, "0 to 10", time_deviation)?;
+                let (least, expected) = match prediction {
+                    FlowPrediction::Velocity => (0.0, "0 to 1"),
+                    FlowPrediction::Clean => (1e-3, "0.001 to 1 when the image is predicted"),
+                };
+                require((least..=1.0).contains(&weight_floor), "process.weight_floor", expected, weight_floor)
             }
         }
     }
@@ -227,17 +247,20 @@ impl Noising {
                     DdpmPrediction::Clean => Coefficients { input, code, ..CLEAN },
                 }
             }
-            Process::Flow { .. } => {
+            Process::Flow { prediction, weight_floor, .. } => {
                 let time = sigma / (1.0 + sigma);
-                let input = 1.0 - time;
-                Coefficients {
-                    input,
-                    skip: input,
-                    output: -time,
-                    clean: -1.0,
-                    noise: 1.0,
-                    weight: 1.0,
-                    code: CODE_SCALE * sigma.ln(),
+                let (input, code, floored) = (1.0 - time, CODE_SCALE * sigma.ln(), time.max(weight_floor));
+                match prediction {
+                    FlowPrediction::Velocity => Coefficients {
+                        input,
+                        skip: input,
+                        output: -time,
+                        clean: -1.0,
+                        noise: 1.0,
+                        weight: (time / floored).powi(2),
+                        code,
+                    },
+                    FlowPrediction::Clean => Coefficients { input, code, weight: floored.powi(-2), ..CLEAN },
                 }
             }
         }
@@ -254,7 +277,7 @@ impl Noising {
                 let step = rng.below(steps);
                 self.sigmas[step as usize]
             }
-            Process::Flow { time_mean, time_deviation } => {
+            Process::Flow { time_mean, time_deviation, .. } => {
                 let logit = time_mean + time_deviation * rng.normal();
                 let time = 1.0 / (1.0 + (-logit).exp());
                 sigma_of_time(time)

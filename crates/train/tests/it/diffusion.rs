@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_train::diffusion::{
-    DdpmPrediction, EdmPrediction, KeyedNoise, Method, Noising, Process, SamplerConfig, Schedule, Variance,
+    DdpmPrediction, EdmPrediction, FlowPrediction, KeyedNoise, Method, Noising, Process, SamplerConfig,
+    Schedule, Variance,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -106,8 +107,8 @@ fn edm(prediction: EdmPrediction) -> Noising {
     })
 }
 
-fn flow() -> Noising {
-    Noising::new(&Process::Flow { time_mean: 0.0, time_deviation: 1.0 })
+fn flow(prediction: FlowPrediction, weight_floor: f64) -> Noising {
+    Noising::new(&Process::Flow { prediction, time_mean: 0.0, time_deviation: 1.0, weight_floor })
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn levels_and_preconditioning_of_edm_are_those_of_diffusers() {
 /// diffusers moves `z = (1 - t) x0 + t noise` along the network's velocity; its z is ours times 1 - t.
 #[test]
 fn steps_of_the_flow_are_those_of_diffusers() {
-    let process = flow();
+    let process = flow(FlowPrediction::Velocity, 0.0);
     for FlowStep { time, next, z, velocity, after } in golden().flow {
         let sigma = |time: f64| time / (1.0 - time);
         let denoise = |x: &Tensor, sigma: f64| {
@@ -194,7 +195,8 @@ fn steps_of_the_flow_are_those_of_diffusers() {
 /// Whatever a process predicts: an output that hits the target gives back the image.
 #[test]
 fn the_target_is_what_the_denoised_image_is_made_of() {
-    let mut processes = vec![edm(EdmPrediction::Preconditioned), edm(EdmPrediction::Clean), flow()];
+    let mut processes = vec![edm(EdmPrediction::Preconditioned), edm(EdmPrediction::Clean)];
+    processes.extend([flow(FlowPrediction::Velocity, 0.0), flow(FlowPrediction::Clean, 0.05)]);
     for prediction in [DdpmPrediction::Noise, DdpmPrediction::Velocity, DdpmPrediction::Clean] {
         processes.push(ddpm(Schedule::Cosine, 100, prediction));
     }
@@ -210,6 +212,24 @@ fn the_target_is_what_the_denoised_image_is_made_of() {
     }
     // The published weight makes every level count alike: lambda * c_out^2 = 1.
     assert!((edm(EdmPrediction::Preconditioned).coefficients(3.0).weight - 1.0).abs() < 1e-12);
+}
+
+/// A flow's loss is the squared error of the velocity, whatever its network predicts: an error of the image is, at
+/// the time t = sigma / (1 + sigma), an error of the velocity of 1 / t times its size.
+#[test]
+fn a_flow_weighs_errors_of_the_velocity() {
+    let (velocity, clean) = (flow(FlowPrediction::Velocity, 0.3), flow(FlowPrediction::Clean, 0.3));
+    for time in [0.01, 0.2, 0.5, 0.9f64] {
+        let sigma = time / (1.0 - time);
+        let (v, c) = (velocity.coefficients(sigma), clean.coefficients(sigma));
+        // The same denoised image, off by 0.1, is off by so much in each network's output.
+        let [v_loss, c_loss] = [v, c].map(|c| c.weight * (0.1 / c.output).powi(2));
+        let expected = (0.1 / time.max(0.3)).powi(2);
+        assert!(
+            (v_loss - expected).abs() < 1e-9 && (c_loss - expected).abs() < 1e-9,
+            "{time}: {v_loss} {c_loss}"
+        );
+    }
 }
 
 const MEAN: f64 = 0.4;
@@ -241,9 +261,11 @@ fn deterministic_error(method: Method, steps: u64, process: &Noising) -> f64 {
 
 #[test]
 fn deterministic_samplers_approach_the_solution_for_a_gaussian_in_their_order() {
-    for process in
-        [edm(EdmPrediction::Preconditioned), flow(), ddpm(Schedule::Linear, 100_000, DdpmPrediction::Noise)]
-    {
+    for process in [
+        edm(EdmPrediction::Preconditioned),
+        flow(FlowPrediction::Velocity, 0.0),
+        ddpm(Schedule::Linear, 100_000, DdpmPrediction::Noise),
+    ] {
         for (method, order, most) in [(Method::Ddim, 1.0, 0.05), (Method::Heun, 2.0, 0.01)] {
             let errors = [16, 32, 64, 128].map(|steps| deterministic_error(method, steps, &process));
             assert!(errors[3] < most, "{:?} {method:?}: {errors:?}", process.process());
@@ -304,7 +326,7 @@ fn training_levels_have_the_stated_distribution() {
     };
     // Five standard errors of deviations 1.2 and 1.
     assert!((mean_log(&edm(EdmPrediction::Clean), f64::ln) + 1.2).abs() < 0.043);
-    assert!(mean_log(&flow(), f64::ln).abs() < 0.036);
+    assert!(mean_log(&flow(FlowPrediction::Clean, 0.05), f64::ln).abs() < 0.036);
     let process = ddpm(Schedule::Linear, 10, DdpmPrediction::Noise);
     let sigmas = process.sigmas();
     let mut seen = [0; 10];
