@@ -1,4 +1,4 @@
-"""Golden values of crates/metrics, from other people's programs: MedPy, MONAI, scipy.
+"""Golden values of crates/metrics, from other people's programs: MedPy, MONAI, SimpleITK, brats-evaluation, scipy.
 
     python tools/golden/metrics.py                        writes crates/metrics/tests/golden/*.json
     python tools/golden/metrics.py --check BENCH_SURFACE [--random 200] [--cohort DIR]
@@ -15,19 +15,27 @@ import platform
 import subprocess
 import sys
 import tempfile
+import warnings
 from importlib.metadata import version
+from importlib.resources import files
 
 import numpy as np
 import scipy.stats
+import SimpleITK as sitk
 import torch
 from medpy.metric import binary as medpy
 from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
+from panoptica import Panoptica_Evaluator
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "crates" / "metrics" / "tests" / "golden"
 SETS = {
     "classes": {"NCR": [1], "ED": [2], "ET": [3]},
     "regions": {"WT": [1, 2, 3], "TC": [1, 3], "ET": [3]},
 }
+
+
+# The names of brats-evaluation for the same sets of labels.
+CHALLENGE = {"classes": {"netc": "NCR", "snfh": "ED", "et": "ET"}, "regions": {"wt": "WT", "tc": "TC", "et": "ET"}}
 
 
 def splitmix64(x):
@@ -69,6 +77,7 @@ def judge(truth, prediction, spacing, with_monai=True):
         values["hd"] = float(medpy.hd(prediction, truth, voxelspacing=spacing))
         values["hd95"] = float(medpy.hd95(prediction, truth, voxelspacing=spacing))
         values["assd"] = float(medpy.assd(prediction, truth, voxelspacing=spacing))
+        judge_simpleitk(truth, prediction, spacing, values)
         if with_monai:
             a, b = (torch.from_numpy(m[None, None].astype(np.float32)) for m in (prediction, truth))
             options = dict(include_background=True, spacing=list(spacing))
@@ -83,12 +92,60 @@ def judge(truth, prediction, spacing, with_monai=True):
     return values
 
 
+def judge_simpleitk(truth, prediction, spacing, values):
+    """SimpleITK's overlap and distance maps must say the same; its surface ends at the edge of the image, so one is added."""
+    overlap = sitk.LabelOverlapMeasuresImageFilter()
+    images = [sitk.GetImageFromArray(np.pad(mask, 1).astype(np.uint8)) for mask in (truth, prediction)]
+    overlap.Execute(*images)
+    assert abs(overlap.GetDiceCoefficient() - values["dice"]) < 1e-12
+    for image in images:
+        image.SetSpacing([float(s) for s in spacing[::-1]])
+    contours = [sitk.LabelContour(image, fullyConnected=False) for image in images]
+    maps = [sitk.SignedMaurerDistanceMap(c, squaredDistance=False, useImageSpacing=True) for c in contours]
+    surface, away = ([np.abs(sitk.GetArrayFromImage(i)) for i in group] for group in (contours, maps))
+    pooled = np.concatenate([away[1][surface[0] > 0], away[0][surface[1] > 0]]).astype(np.float64)
+    found = {"hd": pooled.max(), "hd95": np.percentile(pooled, 95), "assd": pooled.mean()}
+    for name, value in found.items():
+        assert abs(value - values[name]) <= 1e-5 * max(1, value), (name, value, values[name])
+
+
+def challenge():
+    """brats-evaluation with its settings for gliomas, without the instances' distances, which are not compared."""
+    text = files("brats_evaluation").joinpath("configs", "config_gli.yaml").read_text()
+    wanted, metrics = "instance_metrics: [!Metric DSC, !Metric NSD, !Metric HD95]", "instance_metrics: [!Metric DSC]"
+    assert wanted in text
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
+        config.write(text.replace(wanted, metrics))
+        config.flush()
+        return Panoptica_Evaluator.load_from_config(config.name)
+
+
+CHALLENGE_EVALUATOR = challenge()
+
+
+def judge_lesions(truth, prediction, expected):
+    """Adds the lesions of brats-evaluation; its Dice of the whole mask must be the other programs'."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = CHALLENGE_EVALUATOR.evaluate(prediction, truth, verbose=False)
+    for kind, names in CHALLENGE.items():
+        for theirs, ours in names.items():
+            found, values = results[theirs].to_dict(), expected[kind][ours]
+            tp, fp, fn = (int(found[count]) for count in ("tp", "fp", "fn"))
+            values.update(truth_lesions=tp + fn, prediction_lesions=tp + fp, matched_lesions=tp, lesion_dice=None)
+            if tp + fp + fn:
+                values["lesion_dice"] = float(found["sq_dsc"]) * tp / (tp + fp + fn)
+                assert abs(found["global_bin_dsc"] - values["dice"]) < 1e-12
+
+
 def judge_all(truth, prediction, spacing, with_monai=True):
     pick = lambda labels, members: np.isin(labels, members)
-    return {
+    expected = {
         kind: {n: judge(pick(truth, m), pick(prediction, m), spacing, with_monai) for n, m in sets.items()}
         for kind, sets in SETS.items()
     }
+    judge_lesions(truth, prediction, expected)
+    return expected
 
 
 def ellipsoid(label, center, radii):
@@ -154,7 +211,7 @@ def cases():
 
 
 def provenance():
-    packages = {p: version(p) for p in ["medpy", "monai", "numpy", "scipy"]}
+    packages = {p: version(p) for p in ["brats-evaluation", "medpy", "monai", "numpy", "panoptica", "scipy", "SimpleITK"]}
     return {"script": "tools/golden/metrics.py", "python": platform.python_version(), "packages": packages}
 
 

@@ -217,6 +217,7 @@ mod tests {
         let one = |(index, dice): (usize, &Option<f64>)| SubjectResult {
             subject: Digest::of(&[index as u8]),
             slices: 1,
+            diagonal_mm: 1.0,
             classes: BTreeMap::from([(
                 "ET".to_owned(),
                 MetricValues { dice: *dice, ..MetricValues::default() },

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use synthmr_core::LabelScheme;
 use synthmr_core::records::MetricValues;
 
+use crate::lesions::Lesions;
 use crate::nearest::RowOffsets;
 use crate::overlap::JointHistogram;
 use crate::pair::{ClassSet, LabelPair, MetricsError};
@@ -13,14 +14,14 @@ use crate::surface::{Hd95Convention, SurfaceDistances};
 
 /// The rule for empty masks, in a sentence, for `eval.json`. The study's: absent in truth and prediction is
 /// skipped, absent in truth only is 0.
-pub const EMPTY_RULE: &str = "absent in truth and prediction: no value (skipped); absent in truth only: Dice 0, \
-    precision 0, no recall, no distances; absent in prediction only: Dice 0, recall 0, no precision, no \
-    distances; every case is counted";
+pub const EMPTY_RULE: &str = "absent in truth and prediction: no value (skipped); absent in truth only: Dice and \
+    lesion-wise Dice 0, precision 0, no recall, no distances; absent in prediction only: Dice and lesion-wise Dice 0, \
+    recall 0, no precision, no distances; every case is counted";
 
 /// Values by name: of the foreground classes, and of the regions.
 pub type NamedValues = BTreeMap<String, MetricValues>;
 
-/// Scores one subject: for each foreground class and each region of the scheme Dice, precision, recall, and
+/// Scores one subject: for each foreground class and each region of the scheme Dice, precision, recall, lesion-wise Dice, and
 /// the surface distances in mm with HD95 by MedPy's convention. Values are `None` by [`EMPTY_RULE`].
 ///
 /// `truth` and `prediction` are class indices in `[depth, height, width]` order (`shape`), width fastest;
@@ -88,6 +89,13 @@ fn score(
         prediction_voxels: overlap.prediction,
         ..MetricValues::default()
     };
+    if overlap.truth + overlap.prediction > 0 {
+        let lesions = Lesions::between(pair, &histogram.bounds(set), set);
+        values.lesion_dice = lesions.dice();
+        values.truth_lesions = lesions.truth;
+        values.prediction_lesions = lesions.prediction;
+        values.matched_lesions = lesions.matched;
+    }
     if overlap.truth > 0 && overlap.prediction > 0 {
         let distances = SurfaceDistances::between(pair, &histogram.bounds(set), set, rows);
         values.hd = Some(distances.hd());

@@ -7,15 +7,17 @@
 //!
 //! * [`evaluate_subject`] scores one subject, [`summarise`] a set of them.
 //! * [`compare`] sets conditions beside a reference, subject by subject.
-//! * [`overlap`] and [`surface`] are the metrics themselves.
+//! * [`overlap`], [`surface`] and [`lesions`] are the metrics themselves.
 //! * [`statistics`] holds bootstrap intervals, the Wilcoxon signed-rank test and Holm's correction.
 
 mod bits;
 mod compare;
 mod evaluate;
+pub mod lesions;
 mod nearest;
 pub mod overlap;
 mod pair;
+mod penalty;
 pub mod statistics;
 mod summarise;
 pub mod surface;
@@ -23,5 +25,6 @@ pub mod surface;
 pub use compare::{Condition, compare};
 pub use evaluate::{EMPTY_RULE, NamedValues, evaluate_subject, evaluate_subject_with};
 pub use pair::{ClassSet, LabelPair, MetricsError};
+pub use penalty::{PENALTY_RULE, penalised};
 pub use summarise::{METRIC_NAMES, Summaries, summarise};
 pub use surface::Hd95Convention;

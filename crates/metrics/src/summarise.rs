@@ -26,10 +26,10 @@ pub struct Summaries {
 pub(crate) type Metric = fn(&MetricValues) -> Option<f64>;
 
 /// Names of the metrics in `eval.json`, in one order with their values.
-pub const METRIC_NAMES: [&str; 6] = ["dice", "precision", "recall", "hd", "hd95", "assd"];
+pub const METRIC_NAMES: [&str; 7] = ["dice", "precision", "recall", "hd", "hd95", "assd", "lesion_dice"];
 
 pub(crate) const METRICS: [Metric; METRIC_NAMES.len()] =
-    [|v| v.dice, |v| v.precision, |v| v.recall, |v| v.hd, |v| v.hd95, |v| v.assd];
+    [|v| v.dice, |v| v.precision, |v| v.recall, |v| v.hd, |v| v.hd95, |v| v.assd, |v| v.lesion_dice];
 
 /// Summarises the subjects' values. For each metric the mean is over the subjects that have a value (their
 /// number is `n`), and the interval is the percentile bootstrap over those subjects ([`Bootstrap`]) with the
@@ -113,8 +113,8 @@ fn summary(
     let intervals: Vec<Interval> =
         samples.par_iter().map(|sample| bootstrap.mean(sample)).collect::<Result<_, _>>()?;
     // In the order of METRICS.
-    let [dice, precision, recall, hd, hd95, assd] = std::array::from_fn(|i| intervals[i]);
-    Ok(MetricSummary { dice, precision, recall, hd, hd95, assd, empty })
+    let [dice, precision, recall, hd, hd95, assd, lesion_dice] = std::array::from_fn(|i| intervals[i]);
+    Ok(MetricSummary { dice, precision, recall, hd, hd95, assd, lesion_dice, empty })
 }
 
 #[cfg(test)]
@@ -146,6 +146,7 @@ mod tests {
         SubjectResult {
             subject: SubjectId::new(name).unwrap().pseudonym(1),
             slices: 1,
+            diagonal_mm: 12.0,
             classes: named(["NCR", "ED", "ET"]),
             regions: named(["WT", "TC", "ET"]),
         }

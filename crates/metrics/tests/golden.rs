@@ -1,4 +1,4 @@
-//! Our values beside those of MedPy, MONAI and scipy, written by `tools/golden/metrics.py` (versions inside the
+//! Our values beside those of MedPy, MONAI, SimpleITK, brats-evaluation and scipy, written by `tools/golden/metrics.py` (versions inside the
 //! files).
 //!
 //! Tolerances: counts and ratios must be equal. Distances may differ by the rounding of a few f64 operations,
@@ -56,6 +56,10 @@ struct Values {
     hd95: Option<f64>,
     assd: Option<f64>,
     hd95_monai: Option<f64>,
+    truth_lesions: u64,
+    prediction_lesions: u64,
+    matched_lesions: u64,
+    lesion_dice: Option<f64>,
 }
 
 fn splitmix64(x: u64) -> u64 {
@@ -117,6 +121,10 @@ fn compare(found: &MetricValues, monai: &MetricValues, expected: &Values, isotro
     assert_close(found.hd, expected.hd, distance, &format!("{what} hd"));
     assert_close(found.hd95, expected.hd95, distance, &format!("{what} hd95"));
     assert_close(found.assd, expected.assd, 1e-13, &format!("{what} assd"));
+    let lesions = (found.truth_lesions, found.prediction_lesions, found.matched_lesions);
+    let theirs = (expected.truth_lesions, expected.prediction_lesions, expected.matched_lesions);
+    assert_eq!(lesions, theirs, "{what} lesions");
+    assert_close(found.lesion_dice, expected.lesion_dice, 1e-12, &format!("{what} lesion-wise Dice"));
     assert_close(monai.hd95, expected.hd95_monai, 2e-5, &format!("{what} hd95 of MONAI"));
 }
 

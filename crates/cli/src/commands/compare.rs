@@ -1,12 +1,12 @@
 //! `synthmr compare`: conditions beside a reference on the same held-out subjects.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use synthmr_core::files;
 use synthmr_core::records::{
-    ComparisonRecord, ComparisonRow, ConditionRecord, EvaluationRecord, EvaluationSettings, SCHEMA, Scored,
-    Tool,
+    ComparisonRecord, ComparisonRow, ConditionRecord, EvaluationRecord, EvaluationSettings, InputRecord,
+    SCHEMA, Scored, SubjectResult, Tool,
 };
 use synthmr_metrics::statistics::Bootstrap;
 use synthmr_metrics::{Condition, METRIC_NAMES, compare};
@@ -24,13 +24,14 @@ const FEW_SEEDS: usize = 5;
 
 /// Compare conditions (real, synthetic, both, ...) subject by subject.
 ///
-/// Evaluations of one name are seeds of one condition. Differences and ratios come with bootstrap intervals over subjects
-/// and seeds, and with Wilcoxon signed-rank tests over subjects, corrected by Holm's method over classes and means.
+/// Evaluations of one name are seeds of one condition. Cross-validation: the evaluations of the folds, joined by commas, are
+/// one seed. Differences and ratios come with bootstrap intervals over subjects and seeds, and with Wilcoxon signed-rank
+/// tests over subjects, corrected by Holm's method over classes and means.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Compare {
     /// Evaluations with the names of their conditions, such as real=eval-0.json real=eval-1.json synthetic=eval-2.json.
-    #[arg(value_name = "NAME=FILE", value_parser = named_file, required = true, num_args = 2..)]
-    evaluations: Vec<(String, PathBuf)>,
+    #[arg(value_name = "NAME=FILE[,FILE...]", value_parser = named_files, required = true, num_args = 2..)]
+    evaluations: Vec<(String, Vec<PathBuf>)>,
     /// Condition that the others are compared with [default: the first one named].
     #[arg(long, value_name = "NAME")]
     reference: Option<String>,
@@ -45,17 +46,35 @@ pub(crate) struct Compare {
     seed: u64,
 }
 
+/// `NAME=FILE,FILE,...`: a condition's evaluation, in folds where there are several files.
+fn named_files(text: &str) -> Result<(String, Vec<PathBuf>), String> {
+    let (name, files) = named_file(text)?;
+    let files: Vec<PathBuf> = files.to_string_lossy().split(',').map(PathBuf::from).collect();
+    if files.iter().any(|file| file.as_os_str().is_empty()) {
+        return Err("expected a file between two commas".to_owned());
+    }
+    Ok((name, files))
+}
+
+/// One seed of a condition.
+struct Seed {
+    /// Its evaluations, one a fold.
+    folds: Vec<EvaluationRecord>,
+    /// The subjects of all folds.
+    subjects: Vec<SubjectResult>,
+}
+
 /// The evaluations of one condition.
 struct Group {
     name: String,
-    seeds: Vec<EvaluationRecord>,
+    seeds: Vec<Seed>,
 }
 
 impl Compare {
     /// Reads, compares, writes and prints.
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
-        if let Some((_, path)) = self.evaluations.iter().find(|(_, path)| *path == self.out) {
-            let words = format!("--out {}: this file is one of the evaluations", path.display());
+        if self.evaluations.iter().any(|(_, paths)| paths.contains(&self.out)) {
+            let words = format!("--out {}: this file is one of the evaluations", self.out.display());
             return Err(Failure::in_words(Code::Usage, &words));
         }
         let mut groups = self.groups()?;
@@ -72,17 +91,17 @@ impl Compare {
         let bootstrap = Bootstrap::new(RESAMPLES, self.seed, LEVEL)?;
         let conditions: Vec<Condition<'_>> = groups.iter().map(Group::condition).collect();
         let rows = compare(&reference.condition(), &conditions, &self.metric, &bootstrap)?;
-        let first = &reference.seeds[0];
+        let folds = &reference.seeds[0].folds;
         let record = ComparisonRecord {
             schema: SCHEMA,
             tool: Tool::this(),
             metric: self.metric.clone(),
-            data: first.data.clone(),
+            data: folds.iter().map(|fold| fold.data.clone()).collect(),
             settings: EvaluationSettings {
                 resamples: RESAMPLES,
                 seed: self.seed,
                 level: LEVEL,
-                ..first.settings.clone()
+                ..folds[0].settings.clone()
             },
             warnings: warnings(&reference, &groups, &rows),
             reference: reference.record(),
@@ -96,39 +115,31 @@ impl Compare {
     /// The evaluations by condition, in the order of their first; all must be of the same subjects by the same rules.
     fn groups(&self) -> Result<Vec<Group>, Failure> {
         let mut groups: Vec<Group> = Vec::new();
-        let mut first: Option<(&PathBuf, EvaluationRecord)> = None;
-        for (name, path) in &self.evaluations {
-            let record: EvaluationRecord = files::read_json(path)?;
-            let (first_path, first) = first.get_or_insert_with(|| (path, record.clone()));
-            let rules = |record: &EvaluationRecord| {
-                (record.settings.empty_rule.clone(), record.settings.hd95_rule.clone())
-            };
-            let differing = [
-                (
-                    "store or part",
-                    first.data.digest != record.data.digest || first.data.split != record.data.split,
-                ),
-                ("split of the subjects", first.split_digest != record.split_digest),
-                ("rules of the metrics", rules(first) != rules(&record)),
-                ("setting --mirror", first.settings.mirrored != record.settings.mirrored),
-            ];
-            if let Some((what, _)) = differing.into_iter().find(|(_, differs)| *differs) {
+        for (name, paths) in &self.evaluations {
+            let seed = Seed::read(paths)?;
+            let (_, first_paths) = &self.evaluations[0];
+            if paths.len() != first_paths.len() {
                 let words = format!(
-                    "{}: its {what} is not that of {}\nhint: conditions are compared on the same held-out subjects",
-                    path.display(),
-                    first_path.display()
+                    "{name}: expected {} evaluations, one a fold, as in the first condition, found {}\n\
+                     hint: every seed needs the same folds",
+                    first_paths.len(),
+                    paths.len()
                 );
                 return Err(Failure::in_words(Code::Input, &words));
             }
+            // The first evaluation is the first group's first seed.
+            for (fold, path) in paths.iter().enumerate() {
+                let first = groups.first().map_or(&seed, |group| &group.seeds[0]);
+                same_test(path, &seed.folds[fold], &first_paths[fold], &first.folds[fold])?;
+            }
             match groups.iter_mut().find(|group| group.name == *name) {
-                Some(group) => group.seeds.push(record),
-                None => groups.push(Group { name: name.clone(), seeds: vec![record] }),
+                Some(group) => group.seeds.push(seed),
+                None => groups.push(Group { name: name.clone(), seeds: vec![seed] }),
             }
         }
         let mut known = BTreeSet::new();
-        for (group, seed) in groups.iter().flat_map(|group| group.seeds.iter().map(move |seed| (group, seed)))
-        {
-            for model in &seed.models {
+        for group in &groups {
+            for model in group.seeds.iter().flat_map(Seed::models) {
                 if !known.insert(&model.digest) {
                     let words = format!(
                         "{}: the checkpoint of {} was given twice\n\
@@ -179,6 +190,75 @@ impl Compare {
     }
 }
 
+impl Seed {
+    /// Reads the folds of one seed: other subjects each, by the same rules.
+    fn read(paths: &[PathBuf]) -> Result<Self, Failure> {
+        let mut folds: Vec<EvaluationRecord> = Vec::new();
+        let mut subjects: Vec<SubjectResult> = Vec::new();
+        for path in paths {
+            let fold: EvaluationRecord = files::read_json(path)?;
+            if let Some(first) = folds.first() {
+                same_rules(path, &fold, &paths[0], first)?;
+            }
+            let twice =
+                |subject: &&SubjectResult| subjects.iter().any(|known| known.subject == subject.subject);
+            if let Some(subject) = fold.subjects.iter().find(twice) {
+                let words = format!(
+                    "{}: subject {} was tested in a fold before\nhint: folds have no subject in common",
+                    path.display(),
+                    subject.subject
+                );
+                return Err(Failure::in_words(Code::Input, &words));
+            }
+            subjects.extend(fold.subjects.iter().cloned());
+            folds.push(fold);
+        }
+        Ok(Self { folds, subjects })
+    }
+
+    fn models(&self) -> impl Iterator<Item = &InputRecord> {
+        self.folds.iter().flat_map(|fold| &fold.models)
+    }
+}
+
+/// Refuses evaluations of different subjects, or by different rules.
+fn same_test(
+    path: &Path,
+    record: &EvaluationRecord,
+    first_path: &Path,
+    first: &EvaluationRecord,
+) -> Result<(), Failure> {
+    let data = first.data.digest == record.data.digest && first.data.split == record.data.split;
+    refuse(path, first_path, "store or part", !data)?;
+    refuse(path, first_path, "split of the subjects", first.split_digest != record.split_digest)?;
+    same_rules(path, record, first_path, first)
+}
+
+/// Refuses evaluations by different rules.
+fn same_rules(
+    path: &Path,
+    record: &EvaluationRecord,
+    first_path: &Path,
+    first: &EvaluationRecord,
+) -> Result<(), Failure> {
+    let (mine, theirs) = (&record.settings, &first.settings);
+    let rules = mine.empty_rule == theirs.empty_rule && mine.hd95_rule == theirs.hd95_rule;
+    refuse(path, first_path, "rules of the metrics", !rules)?;
+    refuse(path, first_path, "setting --mirror", mine.mirrored != theirs.mirrored)
+}
+
+fn refuse(path: &Path, first_path: &Path, what: &str, differs: bool) -> Result<(), Failure> {
+    if !differs {
+        return Ok(());
+    }
+    let words = format!(
+        "{}: its {what} is not that of {}\nhint: conditions are compared on the same held-out subjects",
+        path.display(),
+        first_path.display()
+    );
+    Err(Failure::in_words(Code::Input, &words))
+}
+
 impl Group {
     fn condition(&self) -> Condition<'_> {
         let seeds = self.seeds.iter().map(|seed| seed.subjects.as_slice()).collect();
@@ -186,7 +266,7 @@ impl Group {
     }
 
     fn record(&self) -> ConditionRecord {
-        let models = self.seeds.iter().map(|seed| seed.models.clone()).collect();
+        let models = self.seeds.iter().map(|seed| seed.models().cloned().collect()).collect();
         ConditionRecord { name: self.name.clone(), models }
     }
 }

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use synthmr_core::records::{
-    EvaluationRecord, EvaluationSettings, InputRecord, Interval, MetricSummary, MetricValues, Origin, SCHEMA,
-    SubjectRecord, SubjectResult, Tool,
+    EvaluationRecord, EvaluationSettings, InputRecord, Interval, MetricSummary, MetricValues, Origin,
+    PenalisedRecord, SCHEMA, SubjectRecord, SubjectResult, Tool,
 };
 use synthmr_core::{Digest, LabelScheme, Split, files};
 use synthmr_data::store::StoreSelection;
-use synthmr_metrics::{EMPTY_RULE, Hd95Convention, MetricsError, evaluate_subject, summarise};
+use synthmr_metrics::{
+    EMPTY_RULE, Hd95Convention, MetricsError, PENALTY_RULE, Summaries, evaluate_subject, penalised, summarise,
+};
 use synthmr_train::Outcome;
 use synthmr_train::segmentation::{Predictor, Segmenter, SubjectPrediction, predict_store};
 
@@ -89,6 +91,7 @@ impl Evaluate {
             level: LEVEL,
         };
         let summaries = summarise(&subjects, scheme, &settings)?;
+        let Summaries { classes, regions, mean } = summarise(&penalised(&subjects), scheme, &settings)?;
         let record = EvaluationRecord {
             schema: SCHEMA,
             tool: Tool::this(),
@@ -111,6 +114,7 @@ impl Evaluate {
             classes: summaries.classes,
             regions: summaries.regions,
             mean: summaries.mean,
+            penalised: PenalisedRecord { rule: PENALTY_RULE.to_owned(), classes, regions, mean },
             subjects,
         };
         // The CSV first: where the JSON is, both are.
@@ -149,6 +153,7 @@ impl Evaluate {
             vec![
                 name.to_owned(),
                 interval(&summary.dice, 3),
+                interval(&summary.lesion_dice, 3),
                 interval(&summary.precision, 3),
                 interval(&summary.recall, 3),
                 interval(&summary.hd95, 1),
@@ -164,7 +169,8 @@ impl Evaluate {
             rows.extend(record.regions.get(&region.name).map(|summary| row(&name, summary)));
         }
         rows.push(row("mean of classes", &record.mean));
-        let heading = ["", "Dice", "precision", "recall", "HD95 mm", "ASSD mm"];
+        rows.push(row("the same, empty masks penalised", &record.penalised.mean));
+        let heading = ["", "Dice", "lesion-wise Dice", "precision", "recall", "HD95 mm", "ASSD mm"];
         console::result(&console::table(&heading, &rows));
         console::result(&format!(
             "{}: {} subjects, means with {:.0} % bootstrap intervals over them",
@@ -220,9 +226,12 @@ fn score(
     let shape = [depth, prediction.height, prediction.width];
     let (truth, predicted) = (volume(&prediction.truth), volume(&prediction.prediction));
     let scored = evaluate_subject(&truth, &predicted, shape, [*between, *rows, *columns], scheme);
+    let extent_mm =
+        [depth as f64 * between, prediction.height as f64 * rows, prediction.width as f64 * columns];
     Some(scored.map(|(classes, regions)| SubjectResult {
         subject: pseudonym.clone(),
         slices: prediction.slices.len(),
+        diagonal_mm: extent_mm.iter().map(|extent| extent * extent).sum::<f64>().sqrt(),
         classes,
         regions,
     }))
@@ -254,17 +263,21 @@ pub(super) fn interval(interval: &Interval, digits: usize) -> String {
 /// A line for each subject and class or region; undefined values are empty.
 fn csv(record: &EvaluationRecord) -> String {
     let mut out = String::from(
-        "subject,slices,kind,name,dice,precision,recall,hd_mm,hd95_mm,assd_mm,truth_voxels,prediction_voxels\n",
+        "subject,slices,kind,name,dice,precision,recall,hd_mm,hd95_mm,assd_mm,lesion_dice,truth_voxels,\
+         prediction_voxels,truth_lesions,prediction_lesions,matched_lesions\n",
     );
-    for SubjectResult { subject, slices, classes, regions } in &record.subjects {
+    for SubjectResult { subject, slices, classes, regions, .. } in &record.subjects {
         let of_classes = classes.iter().map(|entry| ("class", entry));
         for (kind, (name, values)) in of_classes.chain(regions.iter().map(|entry| ("region", entry))) {
-            let MetricValues { dice, precision, recall, hd, hd95, assd, .. } = *values;
+            let MetricValues { dice, precision, recall, hd, hd95, assd, lesion_dice, .. } = *values;
             let _ = write!(out, "{subject},{slices},{kind},{}", csv_field(name));
-            for value in [dice, precision, recall, hd, hd95, assd] {
+            for value in [dice, precision, recall, hd, hd95, assd, lesion_dice] {
                 let _ = write!(out, ",{}", value.map_or_else(String::new, |value| value.to_string()));
             }
-            let _ = writeln!(out, ",{},{}", values.truth_voxels, values.prediction_voxels);
+            let MetricValues { truth_voxels, prediction_voxels, .. } = *values;
+            let MetricValues { truth_lesions, prediction_lesions, matched_lesions, .. } = *values;
+            let _ = write!(out, ",{truth_voxels},{prediction_voxels}");
+            let _ = writeln!(out, ",{truth_lesions},{prediction_lesions},{matched_lesions}");
         }
     }
     out

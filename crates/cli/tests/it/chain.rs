@@ -97,8 +97,15 @@ fn the_commands_of_the_main_job() {
     let rows = json(&folder.join("compare.json"))["rows"].as_array().unwrap().clone();
     assert_eq!(rows.len(), 7);
     assert_eq!((&rows[3]["name"], &rows[3]["difference"]["n"]), (&"mean".into(), &subjects.into()));
-    let (_, err) = run(folder, "compare a=eval.json a=eval.json b=eval-s.json --out c.json", 3);
-    assert!(err.contains("was given twice"), "{err}");
+    let refused = [
+        ("a=eval.json a=eval.json b=eval-s.json", "was given twice"),
+        ("a=eval.json,eval.json b=eval-s.json,eval-s.json", "was tested in a fold before"),
+    ];
+    for (files, expected) in refused {
+        let (_, err) = run(folder, &format!("compare {files} --out c.json"), 3);
+        assert!(err.contains(expected), "{err}");
+    }
+    folds(folder);
 
     let report = "report --real ph.store --synthetic syn.store --run gen --run seg \
         --evaluation both=eval.json --out report.html";
@@ -133,4 +140,24 @@ fn two_replicas_train_a_generator_to_its_end() {
     run(folder, "sample gen --count 2 --seed 1 --out syn.store", 0);
     let (_, err) = run(folder, &format!("{train} --kimg 0.032"), 2);
     assert!(err.contains("engine.device: \"cpu,cpu\" -> \"cpu\""), "{err}");
+}
+
+/// Evaluations of disjoint subjects are the folds of one seed.
+fn folds(folder: &Path) {
+    for (name, segmenter) in [("eval", "seg"), ("eval-s", "seg-s")] {
+        run(folder, &format!("evaluate {segmenter} --data ph.store:val --out {name}-val.json"), 0);
+        // In a cross-validation every fold is tested with a training of its own.
+        let path = folder.join(format!("{name}-val.json"));
+        let mut record = json(&path);
+        record["models"][0]["digest"] = serde_json::to_value(Digest::of(name.as_bytes())).unwrap();
+        fs::write(path, record.to_string()).unwrap();
+    }
+    let (_, err) = run(folder, "compare a=eval.json,eval-val.json b=eval-s.json --out c.json", 3);
+    assert!(err.contains("expected 2 evaluations, one a fold, as in the first condition, found 1"), "{err}");
+    let files = "a=eval.json,eval-val.json b=eval-s.json,eval-s-val.json";
+    run(folder, &format!("compare {files} --out folds.json"), 0);
+    let [folds, first] = ["folds.json", "compare.json"].map(|name| json(&folder.join(name)));
+    let n = |record: &serde_json::Value| record["rows"][3]["value"]["n"].as_u64().unwrap();
+    assert_eq!((folds["data"].as_array().unwrap().len(), first["data"].as_array().unwrap().len()), (2, 1));
+    assert!(n(&folds) > n(&first));
 }

@@ -19,7 +19,7 @@ fn every_verb_has_help_with_examples_of_its_values() {
         ("train segmenter", "--train <STORE[*weight]>"),
         ("sample", "--truncation <PSI>"),
         ("evaluate", "[default: test]"),
-        ("compare", "<NAME=FILE>"),
+        ("compare", "<NAME=FILE[,FILE...]>"),
         ("report", "--evaluation <NAME=FILE>"),
         ("demo", "--quick"),
     ] {

@@ -15,8 +15,8 @@ pub struct ComparisonRecord {
     pub tool: Tool,
     /// The metric that is compared, by its name in `eval.json`.
     pub metric: String,
-    /// The store and part that all evaluations are of.
-    pub data: InputRecord,
+    /// The store and part that all evaluations are of; with cross-validation one for each fold.
+    pub data: Vec<InputRecord>,
     /// Rules behind the numbers; those of the evaluations with this comparison's own resamples, seed and level.
     pub settings: EvaluationSettings,
     /// The condition that the others are compared with.
@@ -35,7 +35,7 @@ pub struct ComparisonRecord {
 pub struct ConditionRecord {
     /// As given.
     pub name: String,
-    /// The checkpoints of each seed, several where they predict together.
+    /// The checkpoints of each seed, several where they predict together or each has tested a fold.
     pub models: Vec<Vec<InputRecord>>,
 }
 

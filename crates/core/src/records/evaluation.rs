@@ -31,8 +31,24 @@ pub struct EvaluationRecord {
     pub regions: BTreeMap<String, MetricSummary>,
     /// Summary over subjects of each subject's mean over the classes.
     pub mean: MetricSummary,
+    /// The same with a penalty in place of every value that the empty rule leaves out.
+    pub penalised: PenalisedRecord,
     /// Every subject's own values.
     pub subjects: Vec<SubjectResult>,
+}
+
+/// Summaries over all subjects, in which empty masks have values too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PenalisedRecord {
+    /// The values of empty masks, in a sentence.
+    pub rule: String,
+    /// For each foreground class.
+    pub classes: BTreeMap<String, MetricSummary>,
+    /// For each region.
+    pub regions: BTreeMap<String, MetricSummary>,
+    /// Of each subject's mean over the classes.
+    pub mean: MetricSummary,
 }
 
 /// Rules behind the numbers of an evaluation.
@@ -83,6 +99,8 @@ pub struct MetricSummary {
     pub hd95: Interval,
     /// Average symmetric surface distance.
     pub assd: Interval,
+    /// Lesion-wise Dice: the mean over lesions found, missed and invented.
+    pub lesion_dice: Interval,
     /// How often a mask was empty.
     pub empty: EmptyCounts,
 }
@@ -115,6 +133,14 @@ pub struct MetricValues {
     pub hd95: Option<f64>,
     /// Average symmetric surface distance, mm.
     pub assd: Option<f64>,
+    /// Lesion-wise Dice, 0 to 1: the sum of the matched lesions' Dice over all lesions, matched or not.
+    pub lesion_dice: Option<f64>,
+    /// Lesions in the truth.
+    pub truth_lesions: u64,
+    /// Lesions in the prediction.
+    pub prediction_lesions: u64,
+    /// Lesions that were matched, one to one.
+    pub matched_lesions: u64,
     /// Voxels in the truth.
     pub truth_voxels: u64,
     /// Voxels in the prediction.
@@ -129,6 +155,8 @@ pub struct SubjectResult {
     pub subject: Digest,
     /// Slices evaluated.
     pub slices: usize,
+    /// Diagonal of the evaluated volume, the penalty for a distance to nothing.
+    pub diagonal_mm: f64,
     /// By class name.
     pub classes: BTreeMap<String, MetricValues>,
     /// By region name.

@@ -9,7 +9,8 @@ mod store;
 
 pub use comparison::{ComparisonRecord, ComparisonRow, ConditionRecord, Scored};
 pub use evaluation::{
-    EmptyCounts, EvaluationRecord, EvaluationSettings, Interval, MetricSummary, MetricValues, SubjectResult,
+    EmptyCounts, EvaluationRecord, EvaluationSettings, Interval, MetricSummary, MetricValues,
+    PenalisedRecord, SubjectResult,
 };
 pub use run::{EngineRecord, InputRecord, ModelKind, RunRecord, Tick, Tool};
 pub use sheet::ContactSheet;

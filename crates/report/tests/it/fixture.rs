@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use synthmr_core::records::{
     ContactSheet, EmptyCounts, EngineRecord, EvaluationRecord, EvaluationSettings, GeneratorRecord,
-    InputRecord, Interval, LabelQuality, MetricSummary, MetricValues, ModelKind, Origin, PreparationRecord,
-    RunRecord, SCHEMA, SamplingRecord, ShardRecord, SplitMethod, SplitRecord, StoreManifest, SubjectRecord,
-    SubjectResult, Tick, Tool,
+    InputRecord, Interval, LabelQuality, MetricSummary, MetricValues, ModelKind, Origin, PenalisedRecord,
+    PreparationRecord, RunRecord, SCHEMA, SamplingRecord, ShardRecord, SplitMethod, SplitRecord,
+    StoreManifest, SubjectRecord, SubjectResult, Tick, Tool,
 };
 use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split, SubjectId};
 use synthmr_report::{EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput};
@@ -243,6 +243,7 @@ fn evaluation(condition: &str, level: f64) -> EvaluationInput {
         hd: interval(19.0 - 10.0 * level * scale, 3.0),
         hd95: interval(14.0 - 10.0 * level * scale, 2.5),
         assd: interval(3.0 - 2.0 * level * scale, 0.4),
+        lesion_dice: interval(level * scale - 0.1, 0.07),
         empty: EmptyCounts { both: 0, truth_only: usize::from(scale > 1.05), prediction_only: 0 },
     };
     let named = |pairs: &[(&str, f64)]| -> BTreeMap<String, MetricSummary> {
@@ -273,10 +274,17 @@ fn evaluation(condition: &str, level: f64) -> EvaluationInput {
         classes: named(&[("NCR", 0.86), ("ED", 1.03), ("ET", 1.08)]),
         regions: named(&[("WT", 1.12), ("TC", 1.02), ("ET", 1.08)]),
         mean: summary(1.0),
+        penalised: PenalisedRecord {
+            rule: "absent in truth and prediction: Dice 1, distances 0".into(),
+            classes: named(&[("NCR", 0.86), ("ED", 1.03), ("ET", 0.9)]),
+            regions: named(&[("WT", 1.12), ("TC", 1.02), ("ET", 0.9)]),
+            mean: summary(0.95),
+        },
         subjects: subjects
             .map(|subject| SubjectResult {
                 subject: subject.pseudonym,
                 slices: subject.slices,
+                diagonal_mm: 373.1,
                 classes: [("NCR", 1450), ("ED", 6020), ("ET", 2210)]
                     .iter()
                     .map(|(name, voxels)| ((*name).to_owned(), values(*voxels)))
