@@ -11,6 +11,7 @@ use synthmr_data::cohort::CohortError;
 use synthmr_data::import::ImportError;
 use synthmr_data::phantom::PhantomError;
 use synthmr_data::prepare::PrepareError;
+use synthmr_data::prepare::restore::RestoreError;
 use synthmr_data::split::SplitError;
 use synthmr_data::store::StoreError;
 use synthmr_metrics::MetricsError;
@@ -220,6 +221,12 @@ failure_from! {
         ImportError::Store(store) => store_code(store),
         ImportError::NoSubjects => Code::Input,
         ImportError::Interrupted => Code::Interrupted,
+    },
+    RestoreError => |error| match error {
+        RestoreError::Names { source } => file_code(source),
+        RestoreError::Prepare(prepare) => prepare_code(prepare),
+        RestoreError::Write(_) => Code::Environment,
+        _ => Code::Input,
     },
     ConfigError => |error| match error {
         ConfigError::Syntax { .. } => Code::Input,

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use synthmr_core::files::Access;
 use synthmr_core::records::{Origin, SCHEMA, StoreManifest, SubjectRecord};
-use synthmr_core::{Split, SubjectId};
+use synthmr_core::{Digest, Split, SubjectId};
 
 use crate::cohort::{Cohort, CohortSubject, Contents, Finding, Holder, printable};
 use crate::prepare::{Preparation, PrepareError, PreparedSubject};
@@ -96,17 +96,20 @@ pub enum ImportError {
 }
 
 /// `subjects.private.json`.
-#[derive(Serialize)]
-struct PrivateSubjects<'a> {
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PrivateSubjects {
     schema: u32,
-    note: &'static str,
-    subjects: Vec<PrivateSubject<'a>>,
+    note: String,
+    pub(crate) subjects: Vec<PrivateSubject>,
 }
 
-#[derive(Serialize)]
-struct PrivateSubject<'a> {
-    pseudonym: &'a str,
-    name: &'a str,
+/// One subject under both of its names.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PrivateSubject {
+    pub(crate) pseudonym: Digest,
+    pub(crate) name: String,
     split: Split,
 }
 
@@ -226,13 +229,15 @@ fn write_private(
     records: &[SubjectRecord],
 ) -> Result<(), StoreError> {
     let subjects = names.iter().zip(records).map(|(name, record)| PrivateSubject {
-        pseudonym: record.pseudonym.as_str(),
-        name: name.as_str(),
+        pseudonym: record.pseudonym.clone(),
+        name: name.as_str().to_owned(),
         split: record.split,
     });
     let private = PrivateSubjects {
         schema: SCHEMA,
-        note: "Names of patients. Never copy this file out of the hospital; no other step reads it.",
+        note: "Names of patients. Never copy this file out of the hospital; only writing volumes of the cohort's own \
+               subjects reads it."
+            .to_owned(),
         subjects: subjects.collect(),
     };
     writer.add_json(PRIVATE_FILE, Access::Private, &private)

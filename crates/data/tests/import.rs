@@ -14,6 +14,7 @@ use synthmr_data::cohort::{self, Cohort};
 use synthmr_data::import::{ImportError, ImportOptions, ImportSummary, PRIVATE_FILE, import};
 use synthmr_data::nifti::{self, Datatype, Volume};
 use synthmr_data::phantom::{self, PhantomOptions};
+use synthmr_data::prepare::restore::{RestoreError, Restorer, SliceLabels};
 use synthmr_data::prepare::{Preparation, Recipe};
 use synthmr_data::split::SplitRequest;
 use synthmr_data::store::SliceStore;
@@ -271,4 +272,80 @@ fn the_paper_recipe_says_which_contrast_decides() {
     let (steps, warnings) = run(&cohort, "b.store");
     assert!(steps.contains("square's MPRAGE pixels"), "{steps}");
     assert!(warnings.len() == 1 && warnings[0].found.contains("MPRAGE was used instead"), "{warnings:?}");
+}
+
+/// Slices of the store's first subject, with their label maps.
+fn first_subject(store: &SliceStore) -> (Digest, Vec<i32>, Vec<u8>) {
+    let Origin::Cohort { subjects, .. } = &store.manifest().origin else { panic!("a synthetic set") };
+    let slices: Vec<usize> = (0..store.len()).filter(|&i| store.subject(i) == Some(0)).collect();
+    let labels = slices.iter().flat_map(|&i| store.label(i).to_vec()).collect();
+    (subjects[0].pseudonym.clone(), slices.iter().map(|&i| store.slice(i)).collect(), labels)
+}
+
+/// Truth written as if it were a prediction must be the annotation, voxel by voxel, whatever the file's orientation.
+#[test]
+fn label_maps_return_to_the_grid_of_their_annotation() {
+    let folder = tempfile::tempdir().unwrap();
+    let cohort = small_phantom(folder.path(), 1);
+    let path = cohort.subjects[0].annotation.clone();
+    for codes in ["LPS", "RAS", "SAL", "PIR"] {
+        for path in cohort.subjects[0].images.iter().chain([&path]) {
+            let volume = nifti::read(path).unwrap().reorient(codes.parse().unwrap());
+            nifti::write(path, &volume, Datatype::I16).unwrap();
+        }
+        let original = nifti::read(&path).unwrap();
+        for resolution in [32, 16] {
+            let out = folder.path().join(format!("{codes}{resolution}.store"));
+            let options = options(Recipe::Robust, resolution, "train=1");
+            import(&cohort, &out, &options, &|_| ControlFlow::Continue(())).unwrap();
+            let store = SliceStore::open(&out).unwrap();
+            let (subject, slices, labels) = first_subject(&store);
+            let restorer = Restorer::new(&store, cohort.clone()).unwrap();
+            let of = SliceLabels { subject: &subject, slices: &slices, truth: &labels, labels: &labels };
+            let written = nifti::read(&restorer.write(&of, folder.path()).unwrap()).unwrap();
+            assert_eq!((written.shape, written.affine), (original.shape, original.affine), "{codes}");
+            let [written, original] = [written, original.clone()].map(|v| v.reorient("LPS".parse().unwrap()));
+            let plane = original.shape[0] * original.shape[1];
+            let planes = written.voxels.chunks(plane).zip(original.voxels.chunks(plane));
+            for (z, (written, original)) in planes.enumerate() {
+                let agree = written.iter().zip(original).filter(|(a, b)| a == b).count();
+                match (slices.contains(&(z as i32)), resolution) {
+                    (true, 32) => assert_eq!(agree, plane, "{codes}, slice {z}"),
+                    // Reduced by 2: the commonest class of four pixels is that of most of them.
+                    (true, _) => assert!(20 * agree > 19 * plane, "{codes}, slice {z}: {agree} of {plane}"),
+                    (false, _) => assert!(written.iter().all(|&value| value == 0.0)),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn label_maps_of_another_cohort_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let cohort = small_phantom(folder.path(), 1);
+    let out = folder.path().join("a.store");
+    import(&cohort, &out, &options(Recipe::Robust, 16, "train=1"), &|_| ControlFlow::Continue(())).unwrap();
+    let store = SliceStore::open(&out).unwrap();
+    let (subject, slices, labels) = first_subject(&store);
+    let of = SliceLabels { subject: &subject, slices: &slices, truth: &labels, labels: &labels };
+
+    let other = Digest::of(b"another");
+    let restorer = Restorer::new(&store, cohort.clone()).unwrap();
+    let stranger = restorer.write(&SliceLabels { subject: &other, ..of }, folder.path());
+    assert!(matches!(stranger, Err(RestoreError::Subject { .. })));
+    // One voxel block of the annotation becomes tumour.
+    let path = &cohort.subjects[0].annotation;
+    let mut volume = nifti::read(path).unwrap();
+    let middle = volume.voxels.len() / 2;
+    volume.voxels[middle..middle + 200].fill(2.0);
+    nifti::write(path, &volume, Datatype::U8).unwrap();
+    let error = restorer.write(&of, folder.path()).unwrap_err();
+    assert!(matches!(error, RestoreError::Changed { .. }), "{error}");
+
+    let empty = Cohort { subjects: Vec::new(), ..cohort.clone() };
+    assert!(matches!(Restorer::new(&store, empty), Err(RestoreError::Subject { .. })));
+    fs::remove_file(out.join(PRIVATE_FILE)).unwrap();
+    let error = Restorer::new(&store, cohort).unwrap_err();
+    assert!(matches!(error, RestoreError::Names { .. }), "{error}");
 }

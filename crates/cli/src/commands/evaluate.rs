@@ -8,7 +8,9 @@ use synthmr_core::records::{
     PenalisedRecord, SCHEMA, SubjectRecord, SubjectResult, Tool,
 };
 use synthmr_core::{Digest, LabelScheme, Split, files};
-use synthmr_data::store::StoreSelection;
+use synthmr_data::cohort;
+use synthmr_data::prepare::restore::{Restorer, SliceLabels};
+use synthmr_data::store::{SliceStore, StoreSelection};
 use synthmr_metrics::{
     EMPTY_RULE, Hd95Convention, MetricsError, PENALTY_RULE, Summaries, evaluate_subject, penalised, summarise,
 };
@@ -47,6 +49,13 @@ pub(crate) struct Evaluate {
     /// JSON file that is written; the CSV file has the same name.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Folder for the predictions as volumes, SUBJECT.nii.gz on the grid of the subject's own annotation. Their names are
+    /// those of the cohort: they stay where the cohort is.
+    #[arg(long, value_name = "FOLDER", requires = "cohort")]
+    volumes: Option<PathBuf>,
+    /// The cohort that the store was imported from; needed for volumes alone.
+    #[arg(long, value_name = "COHORT", requires = "volumes")]
+    cohort: Option<PathBuf>,
     /// Seed of the bootstrap.
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -71,14 +80,17 @@ impl Evaluate {
         store.verify()?;
         let scheme = &manifest.labels;
 
+        let volumes = self.volumes(&store)?;
         let mut watch = Terminal::new("slices")?;
-        let mut scored: Vec<Result<SubjectResult, MetricsError>> = Vec::new();
+        let mut scored: Vec<Result<SubjectResult, Failure>> = Vec::new();
         let outcome = predict_store(&predictor, &store, &indices, &mut watch, &mut |prediction| {
-            scored.extend(score(&prediction, scheme));
+            let Some(score) = score(&prediction, scheme) else { return };
+            let written = volumes.as_ref().map_or(Ok(()), |volumes| volumes.write(&prediction));
+            scored.push(written.and(score.map_err(Failure::from)));
         })?;
         watch.finish();
         if outcome == Outcome::Interrupted {
-            let words = "interrupted; nothing was written\nhint: run the same command again";
+            let words = "interrupted; no record was written\nhint: run the same command again";
             return Err(Failure::in_words(Code::Interrupted, words));
         }
         let subjects: Vec<SubjectResult> = scored.into_iter().collect::<Result<_, _>>()?;
@@ -134,6 +146,13 @@ impl Evaluate {
         }
     }
 
+    /// What writes the predictions as volumes, when they are wanted.
+    fn volumes(&self, store: &SliceStore) -> Result<Option<Volumes<'_>>, Failure> {
+        let (Some(folder), Some(cohort)) = (&self.volumes, &self.cohort) else { return Ok(None) };
+        let restorer = Restorer::new(store, cohort::discover(cohort)?)?;
+        Ok(Some(Volumes { folder, restorer }))
+    }
+
     fn split_digest(&self, origin: &Origin) -> Result<Digest, Failure> {
         match origin {
             Origin::Cohort { split, .. } => Ok(split.digest.clone()),
@@ -178,6 +197,28 @@ impl Evaluate {
             record.subjects.len(),
             100.0 * record.settings.level
         ));
+        Ok(())
+    }
+}
+
+/// A folder of predicted volumes.
+struct Volumes<'a> {
+    folder: &'a Path,
+    restorer: Restorer,
+}
+
+impl Volumes<'_> {
+    /// One subject's prediction; nothing for a synthetic image.
+    fn write(&self, prediction: &SubjectPrediction) -> Result<(), Failure> {
+        let Some(subject) = &prediction.subject else { return Ok(()) };
+        files::create_folder(self.folder)?;
+        let labels = SliceLabels {
+            subject: &subject.pseudonym,
+            slices: &prediction.slices,
+            truth: &prediction.truth,
+            labels: &prediction.prediction,
+        };
+        self.restorer.write(&labels, self.folder)?;
         Ok(())
     }
 }

@@ -88,6 +88,12 @@ fn the_commands_of_the_main_job() {
     let (_, err) = run(folder, "evaluate seg --data syn.store:val --out e.json", 2);
     assert!(err.contains("expected a cohort's store, found a synthetic set"), "{err}");
 
+    run(folder, "evaluate seg --data ph.store --volumes volumes --cohort ph --out eval-v.json", 0);
+    assert_eq!(json(&folder.join("eval-v.json"))["mean"], evaluation["mean"]);
+    assert_eq!(fs::read_dir(folder.join("volumes")).unwrap().count(), subjects);
+    let (_, err) = run(folder, "evaluate seg --data ph.store --volumes volumes --out e.json", 2);
+    assert!(err.contains("--cohort"), "{err}");
+
     run(folder, &format!("{segmenter} --train syn.store --out seg-s"), 0);
     run(folder, "evaluate seg-s seg --mirror --data ph.store --out both.json", 0);
     assert_eq!(json(&folder.join("both.json"))["models"].as_array().unwrap().len(), 2);

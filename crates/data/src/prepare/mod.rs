@@ -16,6 +16,7 @@
 mod error;
 mod intensity;
 mod resample;
+pub mod restore;
 
 use std::fmt;
 use std::path::Path;

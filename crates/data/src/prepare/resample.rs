@@ -80,6 +80,19 @@ impl Square {
             }
         });
     }
+
+    /// Gives every pixel of the slice the value of its block: `reduced` u8 `[resolution, resolution]`, `out` u8
+    /// `[rows, columns]`. What [`Self::commonest`] makes of it is `reduced` again, but for blocks that are mostly padding.
+    pub(super) fn enlarge(&self, reduced: &[u8], out: &mut [u8]) {
+        let resolution = self.side / self.factor;
+        let (top, left) = ((self.side - self.rows) / 2, (self.side - self.columns) / 2);
+        for (row, out) in out.chunks_exact_mut(self.columns).enumerate() {
+            let blocks = &reduced[(row + top) / self.factor * resolution..][..resolution];
+            for (column, out) in out.iter_mut().enumerate() {
+                *out = blocks[(column + left) / self.factor];
+            }
+        }
+    }
 }
 
 #[cfg(test)]

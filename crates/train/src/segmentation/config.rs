@@ -43,6 +43,9 @@ pub struct SegmenterConfig {
     pub kimg: f64,
     /// Images in a step.
     pub batch: i64,
+    /// Parts of a batch that go through the network one after the other, for memory: the step is along the mean of
+    /// their gradients. Dice over the batch is then over a part, and so is what batch normalisation sees.
+    pub accumulation: i64,
     /// Images between two lines of the log.
     pub tick_images: u64,
     /// Images between two checkpoints.
@@ -144,6 +147,11 @@ impl SegmenterConfig {
         let least = self.family.least_batch();
         let expected = format!("{least} to 4096");
         require((least..=4096).contains(&self.batch), "batch", &expected, self.batch)?;
+        let parts = self.accumulation;
+        let divides = parts >= 1 && self.batch % parts == 0 && self.batch / parts >= least;
+        let expected =
+            format!("a number that divides the batch of {} into parts of at least {least}", self.batch);
+        require(divides, "accumulation", &expected, parts)?;
         for (key, value) in [
             ("tick_images", self.tick_images),
             ("checkpoint_images", self.checkpoint_images),

@@ -208,11 +208,21 @@ impl<'a> Trainer<'a> {
         self.network.parameters().zero_gradient();
         let (input, labels) = self.augmented(images, labels);
         let ignored = self.ignored(&labels);
-        let target = Target::new(&labels, self.classes.len() as i64, ignored.as_ref(), Kind::Float);
         tch::manual_seed(device_seed(config.seed, Stream::Dropout, self.images_seen));
-        let levels = self.network.forward_levels(&input, self.level_weights.len(), Mode::Train);
-        let loss = deep_loss(&levels, &self.level_weights, &target, &config.loss.dice());
-        loss.backward();
+        let parts = config.accumulation;
+        let part = config.batch / parts;
+        let mut loss = Tensor::zeros([], (Kind::Float, self.device));
+        // Gradients of the parts add up in place, so that only one part's features are in memory.
+        for i in 0..parts {
+            let of = |whole: &Tensor| whole.narrow(0, i * part, part);
+            let (labels, ignored) = (of(&labels), ignored.as_ref().map(of));
+            let target = Target::new(&labels, self.classes.len() as i64, ignored.as_ref(), Kind::Float);
+            let levels = self.network.forward_levels(&of(&input), self.level_weights.len(), Mode::Train);
+            let of_part =
+                deep_loss(&levels, &self.level_weights, &target, &config.loss.dice()) / parts as f64;
+            of_part.backward();
+            loss += of_part.detach();
+        }
         let parameters = self.network.parameters();
         let limit = config.optimiser.gradient_norm;
         let gradient_norm = clip_gradient_norm(parameters, if limit > 0.0 { limit } else { f64::INFINITY });

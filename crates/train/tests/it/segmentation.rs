@@ -27,6 +27,7 @@ fn config() -> SegmenterConfig {
         seed = 3
         kimg = 0.096
         batch = 4
+        accumulation = 1
         tick_images = 12
         checkpoint_images = 20
         validation_images = 16
@@ -166,6 +167,37 @@ fn only_the_training_and_validation_parts_of_the_sources_are_read() {
     let mut watch = ToyWatch::default();
     let message = run(&config(), &[source(&other)], &folder.path("val"), &mut watch).unwrap_err().to_string();
     assert!(message.contains("other.store"), "{message}");
+}
+
+/// Dice of every image and all pixels counted: then the parts of a batch say on average what the whole says.
+#[test]
+fn a_batch_in_parts_makes_the_same_step() {
+    let folder = Folder::new();
+    let sources = stores(&folder);
+    let weights = |accumulation: i64| {
+        let mut config = SegmenterConfig { accumulation, ..config() };
+        (config.loss.dice_batch, config.loss.warmup_epoch_kimg, config.kimg) = (false, 0.0, 0.024);
+        let seg = folder.path(&format!("parts-{accumulation}"));
+        run(&config, &sources, &seg, &mut ToyWatch::default()).unwrap();
+        let file = fs::read(seg.join("checkpoints").join("000000024.safetensors")).unwrap();
+        let tensors = SafeTensors::deserialize(&file).unwrap();
+        let mut names: Vec<&str> =
+            tensors.names().into_iter().filter(|n| n.starts_with("network.")).collect();
+        names.sort_unstable();
+        let bytes = names.iter().flat_map(|name| tensors.tensor(name).unwrap().data());
+        let bytes: Vec<u8> = bytes.copied().collect();
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<f32>>()
+    };
+    let whole = weights(1);
+    for accumulation in [2, 4] {
+        let parts = weights(accumulation);
+        let furthest = whole.iter().zip(&parts).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(whole.len() == parts.len() && furthest < 1e-4, "{accumulation}: {furthest}");
+    }
+    let thirds = SegmenterConfig { accumulation: 3, ..config() };
+    let message =
+        run(&thirds, &sources, &folder.path("x"), &mut ToyWatch::default()).unwrap_err().to_string();
+    assert!(message.contains("a number that divides the batch of 4 into parts of at least 1"), "{message}");
 }
 
 #[test]
