@@ -42,6 +42,9 @@ pub(crate) fn inputs(inputs: &ReportInputs) -> Result<(), ReportError> {
             return Err(ReportError::DuplicateCondition { condition: evaluation.condition.clone() });
         }
     }
+    for comparison in &inputs.comparisons {
+        schema(format!("comparison {:?}", comparison.name), comparison.record.schema)?;
+    }
     splits(inputs)
 }
 

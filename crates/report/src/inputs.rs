@@ -1,6 +1,8 @@
 //! What a report is made from. Every part may be missing; the report then says so in its place.
 
-use synthmr_core::records::{ContactSheet, EvaluationRecord, RunRecord, StoreManifest, Tick};
+use synthmr_core::records::{
+    ComparisonRecord, ContactSheet, EvaluationRecord, RunRecord, StoreManifest, Tick,
+};
 
 /// Everything that a report shows.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +17,8 @@ pub struct ReportInputs {
     pub runs: Vec<RunInput>,
     /// Evaluations, one a condition.
     pub evaluations: Vec<EvaluationInput>,
+    /// Comparisons of conditions, in the order in which they are shown.
+    pub comparisons: Vec<ComparisonInput>,
 }
 
 /// A store as far as a report may see it: its manifest and the pictures made for people.
@@ -57,4 +61,13 @@ pub struct EvaluationInput {
     pub condition: String,
     /// `eval.json`.
     pub record: EvaluationRecord,
+}
+
+/// A comparison of conditions.
+#[derive(Clone, Debug)]
+pub struct ComparisonInput {
+    /// Name of its file, for messages.
+    pub name: String,
+    /// `compare.json`.
+    pub record: ComparisonRecord,
 }

@@ -38,7 +38,7 @@ mod load;
 mod view;
 
 pub use error::ReportError;
-pub use inputs::{EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput};
+pub use inputs::{ComparisonInput, EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput};
 pub use load::PICTURE_BYTES;
 
 use askama::Template as _;

@@ -13,7 +13,7 @@ use synthmr_core::records::{ContactSheet, Tick};
 
 use crate::check;
 use crate::error::ReportError;
-use crate::inputs::{EvaluationInput, RunInput, SheetInput, StoreInput};
+use crate::inputs::{ComparisonInput, EvaluationInput, RunInput, SheetInput, StoreInput};
 
 /// Largest picture that goes into a report, in bytes: a grid of 8 x 5 cells of 256 pixels stays below 3 MiB,
 /// and a page of several pictures must still open on a laptop.
@@ -62,6 +62,16 @@ impl EvaluationInput {
     /// When the file cannot be read, is not an evaluation, or has an unknown schema.
     pub fn load(condition: &str, path: &Path) -> Result<Self, ReportError> {
         Ok(Self { condition: condition.to_owned(), record: record(path)? })
+    }
+}
+
+impl ComparisonInput {
+    /// Reads a `compare.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not a comparison, or has an unknown schema.
+    pub fn load(path: &Path) -> Result<Self, ReportError> {
+        Ok(Self { name: name_of(path), record: record(path)? })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use synthmr_core::files;
 use synthmr_data::store::{MANIFEST_FILE, SliceStore, StoreSelection};
-use synthmr_report::{EvaluationInput, ReportInputs, RunInput, StoreInput, access, render};
+use synthmr_report::{ComparisonInput, EvaluationInput, ReportInputs, RunInput, StoreInput, access, render};
 
 use crate::console;
 use crate::failure::Failure;
@@ -27,6 +27,9 @@ pub(crate) struct Report {
     /// Evaluation with the name of its condition (real, synthetic, both or any other); may be repeated.
     #[arg(long = "evaluation", value_name = "NAME=FILE", value_parser = named_file, group = "inputs")]
     evaluations: Vec<(String, PathBuf)>,
+    /// Comparison of conditions; may be repeated.
+    #[arg(long = "comparison", value_name = "FILE", group = "inputs")]
+    comparisons: Vec<PathBuf>,
     /// Heading of the page.
     #[arg(long, value_name = "TEXT", default_value = "Synthetic MR images")]
     title: String,
@@ -69,6 +72,11 @@ impl Report {
                 .evaluations
                 .iter()
                 .map(|(condition, path)| EvaluationInput::load(condition, path))
+                .collect::<Result<_, _>>()?,
+            comparisons: self
+                .comparisons
+                .iter()
+                .map(|path| ComparisonInput::load(path))
                 .collect::<Result<_, _>>()?,
         };
         let page = render(&inputs)?;

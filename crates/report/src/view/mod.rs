@@ -2,6 +2,7 @@
 
 mod cohort;
 mod compare;
+mod comparison;
 mod pictures;
 mod results;
 mod settings;
@@ -15,6 +16,7 @@ use crate::error::ReportError;
 use crate::figures::{DotFigure, LineFigure};
 use crate::inputs::ReportInputs;
 use cohort::{CohortView, LabelView};
+use comparison::ComparisonView;
 use pictures::{LegendEntry, SheetView};
 pub(crate) use pictures::{Mark, strictest};
 use results::ResultsView;
@@ -40,6 +42,7 @@ pub(crate) struct Page {
     labels: Option<LabelView>,
     runs: Vec<RunView>,
     results: Option<ResultsView>,
+    comparisons: Vec<ComparisonView>,
     settings: SettingsView,
     /// What the banner over the whole page says, when a picture may show patients.
     mark: Option<Mark>,
@@ -60,6 +63,7 @@ impl Page {
             legend: pictures::legend(inputs),
             labels: inputs.synthetic.as_ref().and_then(LabelView::new),
             results: ResultsView::new(inputs),
+            comparisons: inputs.comparisons.iter().map(ComparisonView::new).collect(),
             settings: SettingsView::new(inputs),
             mark: strictest(inputs).filter(|mark| *mark != Mark::Synthetic),
             sheets,

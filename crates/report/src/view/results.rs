@@ -115,13 +115,20 @@ struct Metric {
 }
 
 /// Shown in pairs beside each other; Dice stands first, beside its figure.
-const METRICS: [Metric; 5] = [
+const METRICS: [Metric; 6] = [
     Metric {
         title: "Dice",
         unit: "0 is no overlap, 1 is the same",
         decimals: 3,
         has_ratio: true,
         of: |m| &m.dice,
+    },
+    Metric {
+        title: "Lesion-wise Dice",
+        unit: "mean over lesions found, missed and invented",
+        decimals: 3,
+        has_ratio: true,
+        of: |m| &m.lesion_dice,
     },
     Metric {
         title: "HD95",

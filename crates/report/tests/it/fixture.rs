@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use synthmr_core::records::{
-    ContactSheet, EmptyCounts, EngineRecord, EvaluationRecord, EvaluationSettings, GeneratorRecord,
-    InputRecord, Interval, LabelQuality, MetricSummary, MetricValues, ModelKind, Origin, PenalisedRecord,
-    PreparationRecord, RunRecord, SCHEMA, SamplingRecord, ShardRecord, SplitMethod, SplitRecord,
-    StoreManifest, SubjectRecord, SubjectResult, Tick, Tool,
+    ComparisonRecord, ComparisonRow, ConditionRecord, ContactSheet, EmptyCounts, EngineRecord,
+    EvaluationRecord, EvaluationSettings, GeneratorRecord, InputRecord, Interval, LabelQuality,
+    MetricSummary, MetricValues, ModelKind, Origin, PenalisedRecord, PreparationRecord, RunRecord, SCHEMA,
+    SamplingRecord, Scored, ShardRecord, SplitMethod, SplitRecord, StoreManifest, SubjectRecord,
+    SubjectResult, Tick, Tool,
 };
 use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split, SubjectId};
-use synthmr_report::{EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput};
+use synthmr_report::{ComparisonInput, EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput};
 
 const CHANNELS: [&str; 4] = ["T1", "T1ce", "T2", "FLAIR"];
 const CELL: usize = 64;
@@ -31,6 +32,7 @@ pub(crate) fn study() -> ReportInputs {
             evaluation("both", 0.802),
             evaluation("real", 0.781),
         ],
+        comparisons: vec![comparison()],
     }
 }
 
@@ -294,6 +296,46 @@ fn evaluation(condition: &str, level: f64) -> EvaluationInput {
             .collect(),
     };
     EvaluationInput { condition: condition.into(), record }
+}
+
+/// Synthetic and both beside real, with one row whose interval is missing.
+fn comparison() -> ComparisonInput {
+    let interval = |mean: f64, half: f64| Interval {
+        mean: Some(mean),
+        low: Some(mean - half),
+        high: Some(mean + half),
+        n: 12,
+    };
+    let row = |condition: &str, scored: Scored, name: &str, value: f64| ComparisonRow {
+        condition: condition.into(),
+        scored,
+        name: name.into(),
+        reference: interval(0.78, 0.05),
+        value: interval(value, 0.06),
+        difference: interval(value - 0.78, 0.03),
+        ratio: Interval { low: None, high: None, ..interval(value / 0.78, 0.0) },
+        p_value: Some(0.0004),
+        p_holm: (scored != Scored::Region).then_some(0.0312),
+    };
+    let condition =
+        |name: &str| ConditionRecord { name: name.into(), models: vec![vec![input(name, "", 4000)]] };
+    let evaluation = evaluation("real", 0.781).record;
+    let record = ComparisonRecord {
+        schema: SCHEMA,
+        tool: Tool::this(),
+        metric: "dice".into(),
+        data: vec![evaluation.data],
+        settings: evaluation.settings,
+        reference: condition("real"),
+        conditions: vec![condition("synthetic"), condition("both")],
+        rows: vec![
+            row("synthetic", Scored::Mean, "mean", 0.655),
+            row("synthetic", Scored::Region, "WT", 0.7),
+            row("both", Scored::Mean, "mean", 0.802),
+        ],
+        warnings: vec!["few seeds of <real> (1)".into()],
+    };
+    ComparisonInput { name: "compare.json".into(), record }
 }
 
 fn sheet(title: &str, inside: bool, seed: usize) -> SheetInput {
