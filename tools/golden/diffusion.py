@@ -61,6 +61,43 @@ def ancestral_steps(use, variance, clip):
     return {"total": total, "variance": variance, "clip": clip, "steps": out}
 
 
+def learned(use):
+    """Variances of steps with a constant network that says where between its bounds each lies; of the whole chain also the
+    terms of the variational bound, the first of them the surprise at the grey values."""
+    total = 50
+    diffusion = SpacedDiffusion(
+        use_timesteps=use,
+        betas=gd.get_named_beta_schedule("linear", total),
+        model_mean_type=gd.ModelMeanType.EPSILON,
+        model_var_type=gd.ModelVarType.LEARNED_RANGE,
+        loss_type=gd.LossType.RESCALED_MSE,
+        rescale_timesteps=False,
+    )
+    out = []
+    for index in (0, 1, len(use) // 2, len(use) - 1):
+        image, noise, eps = (torch.randn(SHAPE) for _ in range(3))
+        image = (image * 0.6).clamp(-1, 1)
+        planes = torch.rand(SHAPE) * 2 - 1
+        t = torch.tensor([index])
+        x = diffusion.q_sample(image, t, noise=noise)
+        model = lambda x, t, **_: torch.cat([eps, planes], 1)
+        moments = diffusion.p_mean_variance(model, x, t, clip_denoised=False)
+        bound = diffusion._vb_terms_bpd(model, x_start=image, x_t=x, t=t, clip_denoised=False)["output"]
+        out.append(
+            {
+                "level": int(sorted(use)[index]),
+                "next": int(sorted(use)[index - 1]) if index else None,
+                "image": values(image),
+                "x": values(x),
+                "eps": values(eps),
+                "planes": values(planes),
+                "log_variance": values(moments["log_variance"]),
+                "bound": float(bound) if len(use) == total else None,
+            }
+        )
+    return {"total": total, "steps": out}
+
+
 def edm():
     scheduler = diffusers.EDMEulerScheduler(sigma_min=0.002, sigma_max=80, sigma_data=0.5, rho=7)
     scheduler.set_timesteps(18)
@@ -104,6 +141,7 @@ def main():
         ],
         "edm": edm(),
         "flow": flow(),
+        "learned": [learned(set(range(50))), learned(set(range(0, 50, 7)))],
     }
     path = pathlib.Path(__file__).resolve().parents[2] / "crates/train/tests/golden/diffusion.json"
     path.write_text(json.dumps(golden, indent=1) + "\n")

@@ -12,6 +12,7 @@ fn tiny() -> DiffusionUNetConfig {
     DiffusionUNetConfig {
         resolution: 8,
         planes: 3,
+        outputs: 3,
         sizes: DiffusionUNetSizes {
             channels: 32,
             multipliers: vec![1, 1],
@@ -68,6 +69,7 @@ fn parameter_counts_are_those_of_guided_diffusion() {
         let config = DiffusionUNetConfig {
             resolution,
             planes: 5,
+            outputs: 5,
             sizes: DiffusionUNetSizes {
                 channels: 64,
                 multipliers,

@@ -45,7 +45,8 @@ pub struct OptimiserConfig {
 impl DiffusionConfig {
     /// Sizes of the network for images of `planes` planes.
     pub fn network(&self, resolution: i64, planes: i64) -> DiffusionUNetConfig {
-        DiffusionUNetConfig { resolution, planes, sizes: self.network.clone() }
+        let outputs = if self.process.learnt_variance().is_some() { 2 * planes } else { planes };
+        DiffusionUNetConfig { resolution, planes, outputs, sizes: self.network.clone() }
     }
 
     /// Learning rate of the step that begins after `images_seen` of `total` images.

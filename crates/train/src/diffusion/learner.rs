@@ -9,8 +9,8 @@ use synthmr_nets::generators::diffusion_unet::DiffusionUNet;
 use tch::{Device, Kind, Tensor};
 
 use super::process::Coefficients;
-use super::sampler::KeyedNoise;
-use super::{DiffusionConfig, Noising, SamplerConfig};
+use super::sampler::{Denoised, KeyedNoise};
+use super::{DiffusionConfig, Noising, SamplerConfig, variance};
 use crate::TrainError;
 use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, Learner, Measured};
 use crate::optimiser::{Adam, clip_gradient_norm};
@@ -43,10 +43,24 @@ impl Denoiser {
 
     /// The expected images `[n, planes, r, r]` from ones with noise of level `sigma`.
     pub fn denoise(&self, x: &Tensor, sigma: f64) -> Tensor {
+        self.denoised(x, sigma).image
+    }
+
+    /// As [`Self::denoise`], with the variance of the next step where the network learns it.
+    fn denoised(&self, x: &Tensor, sigma: f64) -> Denoised {
         let c = self.noising.coefficients(sigma);
         let code = Tensor::full(x.size()[0], c.code, (x.kind(), x.device()));
-        let output = self.network.forward(&(x * c.input), &code);
-        if c.skip == 0.0 { output * c.output } else { x * c.skip + output * c.output }
+        let (output, variance) = self.outputs(&(x * c.input), &code);
+        let image = if c.skip == 0.0 { output * c.output } else { x * c.skip + output * c.output };
+        Denoised { image, variance }
+    }
+
+    /// The network's prediction, and its variance planes where it has some.
+    fn outputs(&self, x: &Tensor, code: &Tensor) -> (Tensor, Option<Tensor>) {
+        let output = self.network.forward(x, code);
+        let planes = self.network.config().planes;
+        let more = output.size()[1] - planes;
+        (output.narrow(1, 0, planes), (more > 0).then(|| output.narrow(1, planes, more)))
     }
 
     /// Weighted squared error of the network's output at noise levels `sigmas`, one an image; a scalar.
@@ -55,12 +69,23 @@ impl Denoiser {
             sigmas.iter().map(|&sigma| self.noising.coefficients(sigma)).collect();
         let of = |pick: fn(&Coefficients) -> f64| column(coefficients.iter().map(pick), images);
         // All values from the host go first: a replica that waits for one keeps the next from beginning.
-        let (sigmas, input, code) = (column(sigmas.iter().copied(), images), of(|c| c.input), of(|c| c.code));
+        let (levels, input, code) = (column(sigmas.iter().copied(), images), of(|c| c.input), of(|c| c.code));
+        let (skip, output) = (of(|c| c.skip), of(|c| c.output));
         let (clean, weight) = (images * of(|c| c.clean), of(|c| c.weight));
         let target = clean + noise * of(|c| c.noise);
-        let noisy = images + noise * sigmas;
-        let output = self.network.forward(&(noisy * input), &code.flatten(0, -1));
-        ((output - target).square() * weight).mean(Kind::Float)
+        let noisy = images + noise * levels;
+        let (found, variance) = self.outputs(&(&noisy * input), &code.flatten(0, -1));
+        let simple = ((&found - target).square() * weight).mean(Kind::Float);
+        let (Some(variance), Some(bound_weight)) = (variance, self.noising.process().learnt_variance())
+        else {
+            return simple;
+        };
+        let clean = noisy * skip + found * output;
+        let bounds = sigmas.iter().enumerate().map(|(i, &sigma)| {
+            let [image, clean, variance] = [images, &clean, &variance].map(|x| x.get(i as i64));
+            variance::bound(&self.noising, sigma, &image, &clean, &variance)
+        });
+        simple + Tensor::stack(&bounds.collect::<Vec<_>>(), 0).mean(Kind::Float) * bound_weight
     }
 
     /// The sampler with what the options change.
@@ -92,7 +117,7 @@ impl ImageSource for Denoiser {
         let config = self.network.config();
         let shape = [config.planes, config.resolution, config.resolution];
         let mut noise = KeyedNoise::new(seed, numbers, shape, self.network.parameters.flat().device());
-        let denoise = |x: &Tensor, sigma: f64| self.denoise(x, sigma);
+        let denoise = |x: &Tensor, sigma: f64| self.denoised(x, sigma);
         tch::no_grad(|| self.sampler(options).run(&self.noising, &mut noise, stop, denoise))
     }
 

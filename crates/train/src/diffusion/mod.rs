@@ -4,8 +4,9 @@ mod config;
 mod learner;
 mod process;
 mod sampler;
+mod variance;
 
 pub use config::{DiffusionConfig, OptimiserConfig};
 pub use learner::{Denoiser, DiffusionLearner};
 pub use process::{Coefficients, DdpmPrediction, EdmPrediction, FlowPrediction, Noising, Process, Schedule};
-pub use sampler::{KeyedNoise, Method, SamplerConfig, Variance};
+pub use sampler::{Denoised, KeyedNoise, Method, SamplerConfig, Variance};

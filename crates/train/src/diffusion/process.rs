@@ -47,6 +47,9 @@ pub enum Process {
         steps: u64,
         /// What the network predicts.
         prediction: DdpmPrediction,
+        /// Weight of the variational bound, which teaches the network the variances of its steps as well; published where
+        /// they are learnt (Nichol and Dhariwal 2021): 0.001. 0: they are not, as in the study.
+        bound_weight: f64,
     },
     /// Rectified flow (Liu, Gong and Liu 2023): straight lines from images to noise, learnt by the squared error
     /// of their direction, the velocity `noise - image`.
@@ -128,6 +131,16 @@ pub struct Coefficients {
 }
 
 impl Process {
+    /// What the variational bound of all steps weighs in the loss, where the network learns variances.
+    pub(super) fn learnt_variance(&self) -> Option<f64> {
+        match *self {
+            Process::Ddpm { steps, bound_weight, .. } => {
+                (bound_weight > 0.0).then_some(bound_weight * steps as f64)
+            }
+            _ => None,
+        }
+    }
+
     /// The noise levels of a DDPM's steps, rising; empty for continuous processes.
     fn sigmas(&self) -> Vec<f64> {
         let Process::Ddpm { schedule, steps, .. } = self else { return Vec::new() };
@@ -154,8 +167,9 @@ impl Process {
                 };
                 require(within(weight_floor, least, 1e3), "process.weight_floor", expected, weight_floor)
             }
-            Process::Ddpm { steps, .. } => {
-                require((2..=100_000).contains(&steps), "process.steps", "2 to 100,000", steps)
+            Process::Ddpm { steps, bound_weight, .. } => {
+                require((2..=100_000).contains(&steps), "process.steps", "2 to 100,000", steps)?;
+                require((0.0..=1.0).contains(&bound_weight), "process.bound_weight", "0 to 1", bound_weight)
             }
             Process::Flow { prediction, time_mean, time_deviation, weight_floor } => {
                 require(time_mean.abs() <= 20.0, "process.time_mean", "-20 to 20", time_mean)?;

@@ -8,6 +8,7 @@ use synthmr_core::random::{self, Draw, Rng, Stream};
 use tch::{Device, Tensor};
 
 use super::process::{Noising, Process, sigma_of_time};
+use super::variance::Bounds;
 use crate::TrainError;
 use crate::config::require;
 
@@ -44,7 +45,22 @@ pub enum Method {
     Ancestral,
 }
 
-/// The two choices of Ho et al. 2020, section 3.2, for the noise of an ancestral step.
+/// What a denoiser says of noisy images.
+pub struct Denoised {
+    /// The images expected without noise.
+    pub image: Tensor,
+    /// Where the variance of the next step lies between its bounds (-1 posterior, 1 forward), value by value; only of
+    /// networks that learn it.
+    pub variance: Option<Tensor>,
+}
+
+impl From<Tensor> for Denoised {
+    fn from(image: Tensor) -> Self {
+        Self { image, variance: None }
+    }
+}
+
+/// The two choices of Ho et al. 2020, section 3.2, for the noise of an ancestral step, and what a network says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Variance {
@@ -52,6 +68,8 @@ pub enum Variance {
     Posterior,
     /// That of the forward step of a chain that scales its images, beta: the upper bound, and what the study used.
     Forward,
+    /// Learnt, between the two; for networks trained with `process.bound_weight`.
+    Learned,
 }
 
 impl Method {
@@ -111,6 +129,10 @@ impl SamplerConfig {
         };
         let expected = format!("1 to {most}");
         require((1..=most).contains(&self.steps), "sampler.steps", &expected, self.steps)?;
+        let learned = self.variance == Variance::Learned;
+        let known = !learned || process.learnt_variance().is_some();
+        let expected = "posterior or forward where process.bound_weight is 0";
+        require(known, "sampler.variance", expected, "learned")?;
         require((0.0..=100.0).contains(&self.clip), "sampler.clip", "0 to 100", self.clip)?;
         let (low, high) = (self.sigma_min, self.sigma_max);
         require(low >= 1e-5 && low < high, "sampler.sigma_min", "0.00001 to less than sigma_max", low)?;
@@ -120,12 +142,12 @@ impl SamplerConfig {
 
     /// Images `[n, planes, r, r]` from their noise. `denoise` maps images with noise of a level to the images
     /// expected without it; `stop` is asked before every step, and none are made when it says so.
-    pub fn run(
+    pub fn run<D: Into<Denoised>>(
         &self,
         noising: &Noising,
         noise: &mut KeyedNoise,
         stop: &dyn Fn() -> bool,
-        denoise: impl Fn(&Tensor, f64) -> Tensor,
+        denoise: impl Fn(&Tensor, f64) -> D,
     ) -> Option<Tensor> {
         let levels = self.levels(noising);
         let mut x = noise.next() * levels[0];
@@ -141,26 +163,26 @@ impl SamplerConfig {
 
     /// Images with noise of level `next` from ones of level `sigma`; `noise` gives standard normal values of
     /// their shape to the methods that add some.
-    pub fn step(
+    pub fn step<D: Into<Denoised>>(
         &self,
         process: &Process,
         x: &Tensor,
         sigma: f64,
         next: f64,
         noise: impl FnOnce() -> Tensor,
-        denoise: impl Fn(&Tensor, f64) -> Tensor,
+        denoise: impl Fn(&Tensor, f64) -> D,
     ) -> Tensor {
         let clipped = |x: &Tensor, sigma: f64| {
-            let clean = denoise(x, sigma);
-            if self.clip > 0.0 { clean.clamp(-self.clip, self.clip) } else { clean }
+            let Denoised { image, variance } = denoise(x, sigma).into();
+            (if self.clip > 0.0 { image.clamp(-self.clip, self.clip) } else { image }, variance)
         };
-        let clean = clipped(x, sigma);
+        let (clean, learnt) = clipped(x, sigma);
         match self.method {
             _ if next == 0.0 => clean,
             Method::Ddim => clean.lerp(x, next / sigma),
             Method::Heun => {
                 let euler = clean.lerp(x, next / sigma);
-                let change = clipped(&euler, next) - clean;
+                let change = clipped(&euler, next).0 - clean;
                 // The mean of the slopes at both ends, where the slope is that of x in sigma (EDM, algorithm 1), or
                 // that of the scaled images in t = sigma / (1 + sigma): levels that are even in t are too far
                 // apart in sigma for a straight line.
@@ -175,15 +197,14 @@ impl SamplerConfig {
                 // The posterior of x at the lower level given x and x0 is normal (equations 6 and 7, in the
                 // variable whose images are not scaled).
                 let share = (next / sigma).powi(2);
-                let variance = match self.variance {
-                    Variance::Posterior => next * next * (1.0 - share),
-                    // beta of the step, times 1 / abar of the lower level.
-                    Variance::Forward => {
-                        let kept = (1.0 + next * next) / (1.0 + sigma * sigma);
-                        (1.0 - kept) * (1.0 + next * next)
-                    }
+                let bounds = Bounds::of(sigma, next);
+                let noise = match (self.variance, learnt) {
+                    (Variance::Learned, Some(planes)) => noise() * (bounds.log_variance(&planes) * 0.5).exp(),
+                    (Variance::Forward, _) => noise() * bounds.forward.sqrt(),
+                    // A configuration that asks a network for what it did not learn was refused.
+                    (Variance::Posterior | Variance::Learned, _) => noise() * bounds.posterior.sqrt(),
                 };
-                clean.lerp(x, share) + noise() * variance.sqrt()
+                clean.lerp(x, share) + noise
             }
         }
     }

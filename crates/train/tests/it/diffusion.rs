@@ -93,7 +93,7 @@ fn sampler(method: Method, steps: u64) -> SamplerConfig {
 }
 
 fn ddpm(schedule: Schedule, steps: u64, prediction: DdpmPrediction) -> Noising {
-    Noising::new(&Process::Ddpm { schedule, steps, prediction })
+    Noising::new(&Process::Ddpm { schedule, steps, prediction, bound_weight: 0.0 })
 }
 
 fn edm(prediction: EdmPrediction) -> Noising {

@@ -104,7 +104,13 @@ fn configurations() -> Vec<(&'static str, GeneratorConfig)> {
             ),
         ),
         ("edm", diffusion("edm-tiny-64", &[])),
-        ("diffusion", diffusion("diffusion-tiny-64", &["process.steps=50"])),
+        (
+            "diffusion",
+            diffusion(
+                "diffusion-tiny-64",
+                &["process.steps=50", "process.bound_weight=0.001", "sampler.variance=learned"],
+            ),
+        ),
         ("flow", diffusion("flow-tiny-64", &["sampler.method=ddim"])),
     ]
 }

@@ -9,6 +9,8 @@ pub struct DiffusionUNetConfig {
     pub resolution: i64,
     /// Planes of an image: contrasts and annotation together.
     pub planes: i64,
+    /// Planes of the output: as many, or twice as many with a variance for every value.
+    pub outputs: i64,
     /// Everything else.
     pub sizes: DiffusionUNetSizes,
 }
@@ -41,6 +43,11 @@ impl DiffusionUNetConfig {
     /// Planes of an image after patches have become positions.
     pub fn patch_planes(&self) -> i64 {
         self.planes * self.sizes.patch * self.sizes.patch
+    }
+
+    /// Planes of the output before positions become patches.
+    pub fn patch_outputs(&self) -> i64 {
+        self.outputs * self.sizes.patch * self.sizes.patch
     }
 
     /// Side of the features at a level; 0 is the first.

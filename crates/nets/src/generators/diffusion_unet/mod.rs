@@ -110,7 +110,7 @@ impl DiffusionUNet {
             (map("position.0", config.features(0), config.side(0)), map("position.1", lowest.0, lowest.1))
         });
         let head_norm = GroupNorm::new(root.sub("out.0"), features, groups);
-        let head = Conv2d::zero(root.sub("out.2"), features, config.patch_planes(), 3, 1);
+        let head = Conv2d::zero(root.sub("out.2"), features, config.patch_outputs(), 3, 1);
         Self {
             config: config.clone(),
             compute,
@@ -131,7 +131,7 @@ impl DiffusionUNet {
         &self.config
     }
 
-    /// Images `[n, planes, r, r]` of the kind of the parameters, from noisy ones of unit variance and codes of
+    /// Outputs `[n, outputs, r, r]` from images `[n, planes, r, r]` of the parameters' kind with unit variance and codes of
     /// their noise level `[n]`, which the sinusoids of the embedding expect to be spread over hundreds.
     pub fn forward(&self, images: &Tensor, code: &Tensor) -> Tensor {
         let embedding = self.embed(code).silu();
