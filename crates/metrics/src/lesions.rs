@@ -43,7 +43,8 @@ impl Lesions {
             truth: truth.sizes.len() as u64,
             prediction: prediction.sizes.len() as u64,
             matched: matching.len() as u64,
-            dice_sum: matching.iter().sum(),
+            // The sum of no numbers would be minus zero.
+            dice_sum: matching.iter().fold(0.0, |sum, dice| sum + dice),
         }
     }
 
@@ -334,5 +335,9 @@ mod tests {
         assert_eq!((found.truth, found.prediction, found.matched), (3, 2, 1));
         assert_eq!(found.dice(), Some(2.0 / 3.0 / 4.0));
         assert_eq!(Lesions::default().dice(), None);
+        let apart = LabelPair::new(&[1, 0, 0], &[0, 0, 1], [1, 1, 3], [1.0; 3], &scheme).unwrap();
+        let whole = Bounds { low: [0; 3], high: [1, 1, 3] };
+        let none = Lesions::between(&apart, &whole, ClassSet::new(&[1])).dice().unwrap();
+        assert!(none == 0.0 && none.is_sign_positive());
     }
 }
