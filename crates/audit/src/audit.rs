@@ -143,7 +143,8 @@ fn check(options: &AuditOptions<'_>, reference: &Reference<'_>) -> Result<(), Au
             hint: "--real takes the store that `synthmr import` made, with the subjects that the generator learnt from",
         });
     }
-    const SAME: &str = "prepare both in the same way: the generator must have learnt from this cohort's slices";
+    const SAME: &str =
+        "prepare both in the same way: the generator must have learnt from this cohort's slices";
     if real.channels != synthetic.channels {
         return Err(mismatch("channels", real.channels.join(", "), synthetic.channels.join(", "), SAME));
     }
@@ -220,7 +221,11 @@ fn plain(
     let train = options.real.indices(Split::Train);
     let own = |split| (split, options.real, options.real.indices(split));
     let [(_, _, val), (_, _, control)] = [own(Split::Val), own(Split::Control)];
-    let sets = [("synthetic", options.synthetic, options.indices.to_vec()), ("val", options.real, val), ("control", options.real, control)];
+    let sets = [
+        ("synthetic", options.synthetic, options.indices.to_vec()),
+        ("val", options.real, val),
+        ("control", options.real, control),
+    ];
     let mut records = Vec::new();
     for (set, store, indices) in sets.iter().filter(|set| !set.2.is_empty()) {
         let mut step = |_| !watch.should_stop();
@@ -266,8 +271,7 @@ fn conclude(
     let resampling = Resampling { resamples: RESAMPLES, seed: options.seed, level: LEVEL };
     let control = counts(calibration, &searched.control_set, &searched.control);
     let images = Count { flagged: decided.flagged, n: searched.synthetic.len() };
-    let sensitivity =
-        recalls(calibration, reference, &searched.planted, &searched.plan.source, LEVEL);
+    let sensitivity = recalls(calibration, reference, &searched.planted, &searched.plan.source, LEVEL);
     let [real, synthetic] = options.inputs.clone();
     let split_digest = match &options.real.manifest().origin {
         Origin::Cohort { split, .. } => split.digest.clone(),
@@ -352,7 +356,8 @@ fn conclude(
 
 /// False alarms by the share that the head covers, and by the slice's place in the head.
 fn strata(calibration: &Calibration, reference: &Reference<'_>, searched: &Searched) -> Vec<StratumRecord> {
-    const PLACES: [&str; 3] = ["lower third of the slices", "middle third of the slices", "upper third of the slices"];
+    const PLACES: [&str; 3] =
+        ["lower third of the slices", "middle third of the slices", "upper third of the slices"];
     const SHARES: [&str; STRATA] = ["small heads", "middle heads", "large heads"];
     let set = &searched.control_set;
     let place = |i: usize| {
@@ -416,7 +421,10 @@ fn warnings(
         ));
     }
     if reference.of_part(Split::Val).is_empty() {
-        warnings.push("no part `val`: the threshold rests on training subjects alone, each compared with the others".into());
+        warnings.push(
+            "no part `val`: the threshold rests on training subjects alone, each compared with the others"
+                .into(),
+        );
     }
     if !calibration.twins.is_empty() {
         warnings.push(format!(
@@ -426,7 +434,9 @@ fn warnings(
         ));
     }
     if options.synthetic.manifest().is_real() {
-        warnings.push("the set that was audited is a cohort's: this is a test of the audit, not of a generator".into());
+        warnings.push(
+            "the set that was audited is a cohort's: this is a test of the audit, not of a generator".into(),
+        );
     }
     warnings
 }

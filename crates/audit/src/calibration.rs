@@ -18,6 +18,8 @@ const TAIL: f64 = 0.1;
 const RANGES: f64 = 4.0;
 /// A training subject whose median null score is beyond this has a twin in the cohort, and is no new subject.
 const TWIN: f64 = 1.5;
+/// One subject in so many may be a twin.
+const TWINS_AT_MOST: usize = 4;
 /// Smallest spread of margins, so that a cohort of equal images gives no infinite scores.
 const SMALLEST_SPREAD: f64 = 1e-3;
 
@@ -79,13 +81,16 @@ impl Calibration {
     pub fn new(null: &[NullSubject], rate: f64) -> Self {
         let everybody: Vec<&NullSubject> = null.iter().collect();
         let scaled = Self::scaled(&everybody);
-        let (twins, kept): (Vec<&NullSubject>, Vec<&NullSubject>) = everybody.iter().partition(|subject| {
-            let mut scores: Vec<f64> =
-                subject.queries.iter().filter_map(|query| Some(scaled.train(query)?.value)).collect();
-            quantile(&mut scores, 0.5) > TWIN
-        });
-        // Where nobody is left, all resemble each other: that is what new subjects do here.
-        let kept = if kept.is_empty() { everybody } else { kept };
+        let (mut twins, mut kept): (Vec<&NullSubject>, Vec<&NullSubject>) =
+            everybody.iter().partition(|subject| {
+                let mut scores: Vec<f64> =
+                    subject.queries.iter().filter_map(|query| Some(scaled.train(query)?.value)).collect();
+                quantile(&mut scores, 0.5) > TWIN
+            });
+        // Where many resemble each other, that is what subjects do here.
+        if twins.len() * TWINS_AT_MOST > everybody.len() {
+            (twins, kept) = (Vec::new(), everybody);
+        }
         let mut calibration = Self::scaled(&kept);
         calibration.twins = twins.iter().map(|subject| subject.subject).collect();
         calibration.subjects = kept.len();
@@ -93,9 +98,12 @@ impl Calibration {
         for subject in &kept {
             let weight = 1.0 / (kept.len() * subject.queries.len().max(1)) as f64;
             calibration.images += subject.queries.len();
-            scores.extend(subject.queries.iter().map(|query| {
-                (calibration.train(query).map_or(0.0, |score| score.value), weight)
-            }));
+            scores.extend(
+                subject
+                    .queries
+                    .iter()
+                    .map(|query| (calibration.train(query).map_or(0.0, |score| score.value), weight)),
+            );
         }
         scores.sort_by(|a, b| a.0.total_cmp(&b.0));
         calibration.null = scores;
@@ -104,22 +112,31 @@ impl Calibration {
         calibration
     }
 
-    /// Strata and scales alone.
+    /// Strata and scales alone. Every subject has the same weight.
     fn scaled(null: &[&NullSubject]) -> Self {
-        let queries: Vec<&Query> = null.iter().flat_map(|subject| &subject.queries).collect();
-        let mut shares: Vec<f64> = queries.iter().map(|query| query.share).collect();
+        let queries: Vec<(&Query, f64)> = null
+            .iter()
+            .flat_map(|subject| {
+                subject.queries.iter().map(|query| (query, 1.0 / subject.queries.len() as f64))
+            })
+            .collect();
+        let mut shares: Vec<(f64, f64)> =
+            queries.iter().map(|(query, weight)| (query.share, *weight)).collect();
         let edges: Vec<f64> =
-            (1..STRATA).map(|i| quantile(&mut shares, i as f64 / STRATA as f64)).collect();
-        let measures = queries.first().map_or(0, |query| query.found.len());
+            (1..STRATA).map(|i| weighted_quantile(&mut shares, i as f64 / STRATA as f64)).collect();
+        let measures = queries.first().map_or(0, |(query, _)| query.found.len());
         let stratum = |share: f64| edges.iter().filter(|&&edge| share > edge).count();
         let scales = (0..measures).map(|measure| {
-            let margins = |part: Option<usize>| -> Vec<f64> {
-                let inside = queries.iter().filter(|query| part.is_none_or(|part| stratum(query.share) == part));
-                inside.filter_map(|query| Some(query.found[measure].train?.margin)).collect()
+            let margins = |part: Option<usize>| -> Vec<(f64, f64)> {
+                let inside =
+                    queries.iter().filter(|(query, _)| part.is_none_or(|part| stratum(query.share) == part));
+                inside
+                    .filter_map(|(query, weight)| Some((query.found[measure].train?.margin, *weight)))
+                    .collect()
             };
-            let of = |margins: &mut Vec<f64>| {
-                let middle = quantile(margins, 0.5);
-                (middle, (RANGES * (quantile(margins, 0.75) - middle)).max(SMALLEST_SPREAD))
+            let of = |margins: &mut Vec<(f64, f64)>| {
+                let middle = weighted_quantile(margins, 0.5);
+                (middle, (RANGES * (weighted_quantile(margins, 0.75) - middle)).max(SMALLEST_SPREAD))
             };
             let whole = of(&mut margins(None));
             (0..STRATA)
@@ -211,6 +228,20 @@ impl Calibration {
     }
 }
 
+/// The smallest value at which a share `q` of the weight is reached; 0 without values.
+fn weighted_quantile(values: &mut [(f64, f64)], q: f64) -> f64 {
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let total: f64 = values.iter().map(|(_, weight)| weight).sum();
+    let mut below = 0.0;
+    for (value, weight) in values.iter() {
+        below += weight;
+        if below >= q * total {
+            return *value;
+        }
+    }
+    values.last().map_or(0.0, |(value, _)| *value)
+}
+
 /// Linear quantile; 0 without values.
 pub(crate) fn quantile(values: &mut [f64], q: f64) -> f64 {
     if values.is_empty() {
@@ -238,7 +269,8 @@ mod tests {
         (0..subjects)
             .map(|subject| {
                 let own = 0.1 * random.normal();
-                let queries = (0..slices).map(|i| query(own - 0.2 * random.uniform().ln(), i as f64)).collect();
+                let queries =
+                    (0..slices).map(|i| query(own - 0.2 * random.uniform().ln(), i as f64)).collect();
                 NullSubject { subject, queries }
             })
             .collect()

@@ -33,16 +33,25 @@ pub fn filter(
         hint,
     };
     let Origin::Sampled(sampling) = &manifest.origin else {
-        return Err(mismatch("a synthetic set", "the store of a cohort", "--filter removes images of synthetic sets"));
+        return Err(mismatch(
+            "a synthetic set",
+            "the store of a cohort",
+            "--filter removes images of synthetic sets",
+        ));
     };
     let mut flagged: BTreeMap<usize, &FlaggedImage> = BTreeMap::new();
     // An image may be flagged twice, for a training and a held-out subject; the more suspicious reason comes first.
     images.images.iter().for_each(|image| {
         flagged.entry(image.index).or_insert(image);
     });
-    let kept: Vec<u32> = indices.iter().copied().filter(|index| !flagged.contains_key(&(*index as usize))).collect();
+    let kept: Vec<u32> =
+        indices.iter().copied().filter(|index| !flagged.contains_key(&(*index as usize))).collect();
     if kept.is_empty() {
-        return Err(mismatch("images that are not flagged", "none", "this set is copies throughout; train another way"));
+        return Err(mismatch(
+            "images that are not flagged",
+            "none",
+            "this set is copies throughout; train another way",
+        ));
     }
     let layout = StoreLayout {
         channels: manifest.channels.clone(),

@@ -65,7 +65,14 @@ pub(crate) fn decide(
                 *count += 1;
                 decided.copied_subjects.insert(subject);
             }
-            decided.images.push(image(calibration, reference, measures, indices[i] as usize, &score, confirmed));
+            decided.images.push(image(
+                calibration,
+                reference,
+                measures,
+                indices[i] as usize,
+                &score,
+                confirmed,
+            ));
         }
     }
     decided.images.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -128,7 +135,8 @@ pub(crate) fn pairs(
     };
     let mut sheets = Vec::new();
     for (i, image) in images.iter().take(SHOWN).enumerate() {
-        let Some(position) = reference.indices.iter().position(|&index| index as usize == image.nearest) else {
+        let Some(position) = reference.indices.iter().position(|&index| index as usize == image.nearest)
+        else {
             continue;
         };
         let own = reference.positions(reference.subject_of(position));

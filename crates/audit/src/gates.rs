@@ -88,12 +88,21 @@ impl Gates {
 
     /// Every gate with what was found.
     pub fn judge(&self, found: &Findings) -> Vec<GateRecord> {
-        let at_least = |name: &str, limit: &Limit, found: Option<f64>| gate(name, limit, found, |f, l| f >= l);
+        let at_least =
+            |name: &str, limit: &Limit, found: Option<f64>| gate(name, limit, found, |f, l| f >= l);
         let at_most = |name: &str, limit: &Limit, found: Option<f64>| gate(name, limit, found, |f, l| f <= l);
         vec![
-            at_least("subjects behind the threshold, at least", &self.null_subjects, Some(found.null_subjects)),
+            at_least(
+                "subjects behind the threshold, at least",
+                &self.null_subjects,
+                Some(found.null_subjects),
+            ),
             at_least("control subjects, at least", &self.control_subjects, Some(found.control_subjects)),
-            at_most("share of control images flagged, at most", &self.control_false_alarms, found.false_alarms),
+            at_most(
+                "share of control images flagged, at most",
+                &self.control_false_alarms,
+                found.false_alarms,
+            ),
             at_most(
                 "upper end of its interval over subjects, at most",
                 &self.control_false_alarms_upper,
@@ -103,7 +112,11 @@ impl Gates {
             at_least("recall of strongly changed copies, at least", &self.strong_recall, found.strong_recall),
             at_most("confirmed copies, at most", &self.confirmed, Some(found.confirmed)),
             at_most("lower end of the excess over control, at most", &self.excess_lower, found.excess_lower),
-            at_most("copies of held-out subjects, at most", &self.held_out_copies, Some(found.held_out_copies)),
+            at_most(
+                "copies of held-out subjects, at most",
+                &self.held_out_copies,
+                Some(found.held_out_copies),
+            ),
         ]
     }
 }

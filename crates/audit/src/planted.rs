@@ -137,7 +137,10 @@ impl Change {
             // Quarter turns of images that are not square are half turns.
             C::QuarterTurns(turns) => {
                 let turns = if h == w { turns } else { 2 };
-                Slices { images: source.images.rot90(turns, [2, 3]), labels: source.labels.rot90(turns, [1, 2]) }
+                Slices {
+                    images: source.images.rot90(turns, [2, 3]),
+                    labels: source.labels.rot90(turns, [1, 2]),
+                }
             }
             C::Rotation(degrees) => moved(1.0, degrees, 0.0),
             C::Shift(pixels) => moved(1.0, 0.0, pixels),
@@ -214,7 +217,8 @@ mod tests {
     use super::*;
 
     fn slices(value: u8) -> Slices {
-        let images = Tensor::arange(2 * 3 * 16 * 16, (Kind::Int64, Device::Cpu)).remainder(200).view([2, 3, 16, 16]);
+        let images =
+            Tensor::arange(2 * 3 * 16 * 16, (Kind::Int64, Device::Cpu)).remainder(200).view([2, 3, 16, 16]);
         let labels = Tensor::zeros([2, 16, 16], (Kind::Uint8, Device::Cpu));
         let _ = labels.narrow(1, 4, 3).narrow(2, i64::from(value), 4).fill_(i64::from(value));
         Slices { images: (images + i64::from(value)).to_kind(Kind::Uint8), labels }
@@ -222,15 +226,14 @@ mod tests {
 
     #[test]
     fn every_change_keeps_the_form_and_changes_something() {
-        let sources =
-            Sources { source: slices(1), neighbour: slices(2), other: slices(3), fresh: slices(5) };
+        let sources = Sources { source: slices(1), neighbour: slices(2), other: slices(3), fresh: slices(5) };
         for (name, _, change) in CELLS {
             let copy = change.apply(&sources, 7);
             assert_eq!(copy.images.size(), [2, 3, 16, 16], "{name}");
             assert_eq!((copy.images.kind(), copy.labels.kind()), (Kind::Uint8, Kind::Uint8), "{name}");
             let same = copy.images == sources.source.images && copy.labels == sources.source.labels;
-            // At 16 pixels, blurring by one pixel of 256 is nothing.
-            assert_eq!(same, matches!(change, Change::Identity | Change::Blur(1.0)), "{name}");
+            // At 16 pixels, blurring by four pixels of 256 is nothing.
+            assert_eq!(same, matches!(change, Change::Identity | Change::Blur(_)), "{name}");
             let again = change.apply(&sources, 7);
             assert!(again.images == copy.images && again.labels == copy.labels, "{name}");
         }

@@ -33,7 +33,8 @@ pub fn poses(mask: &Tensor, turning: Turning) -> Tensor {
     let area = mask.sum_dim_intlist([1i64, 2, 3].as_slice(), true, Kind::Float);
     let empty = area.lt(1.0).to_kind(Kind::Float).view([n]);
     let area = area.clamp_min(1.0);
-    let mean = |values: &Tensor| (mask * values).sum_dim_intlist([1i64, 2, 3].as_slice(), true, Kind::Float) / &area;
+    let mean =
+        |values: &Tensor| (mask * values).sum_dim_intlist([1i64, 2, 3].as_slice(), true, Kind::Float) / &area;
     let (cx, cy) = (mean(&x), mean(&y));
     let (dx, dy) = (&x - &cx, &y - &cy);
     let (xx, yy, xy) = (mean(&(&dx * &dx)), mean(&(&dy * &dy)), mean(&(&dx * &dy)));

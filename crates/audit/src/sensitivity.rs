@@ -45,7 +45,8 @@ pub(crate) fn recalls(
 /// Found copies of the tiers that are promised, all cells together.
 pub(crate) fn promised(cells: &[SensitivityRecord]) -> Count {
     let promised = cells.iter().filter(|cell| cell.tier != Tier::Partial);
-    promised.fold(Count::default(), |sum, cell| Count { flagged: sum.flagged + cell.found, n: sum.n + cell.n })
+    promised
+        .fold(Count::default(), |sum, cell| Count { flagged: sum.flagged + cell.found, n: sum.n + cell.n })
 }
 
 /// Mixtures of control images and promised copies with a known share, and what is estimated of each. Only scores are mixed,

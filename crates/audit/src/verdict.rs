@@ -6,8 +6,18 @@ use crate::AuditError;
 
 /// Beginnings of words that promise what an audit cannot know. They are refused in every verdict.
 pub const FORBIDDEN: [&str; 12] = [
-    "anonym", "safe", "gdpr", "hipaa", "de-identif", "deidentif", "no risk", "risk-free", "guarantee", "certif",
-    "complian", "private data",
+    "anonym",
+    "safe",
+    "gdpr",
+    "hipaa",
+    "de-identif",
+    "deidentif",
+    "no risk",
+    "risk-free",
+    "guarantee",
+    "certif",
+    "complian",
+    "private data",
 ];
 
 /// Cells with a lower recall than this are named.
@@ -53,7 +63,9 @@ pub fn verdict(record: &AuditRecord) -> Result<String, AuditError> {
         sentences.push(format!("Not resolved: {}.", record.unresolved.join("; ")));
     }
     let membership = if record.membership.is_some() { "" } else { " or membership inference" };
-    sentences.push(format!("It cannot exclude partial copies{membership}, and it speaks of this set of images only."));
+    sentences.push(format!(
+        "It cannot exclude partial copies{membership}, and it speaks of this set of images only."
+    ));
     let text = sentences.join(" ");
     check(&text)?;
     Ok(text)
@@ -73,7 +85,8 @@ fn result(record: &AuditRecord) -> String {
             percent(record.settings.discovery_rate)
         );
     }
-    let unmet: Vec<&str> = record.gates.iter().filter(|gate| !gate.met).map(|gate| gate.name.as_str()).collect();
+    let unmet: Vec<&str> =
+        record.gates.iter().filter(|gate| !gate.met).map(|gate| gate.name.as_str()).collect();
     if record.passed {
         "No copies were found beyond chance.".to_owned()
     } else if record.unresolved.is_empty() {
@@ -105,7 +118,8 @@ pub fn check(text: &str) -> Result<(), AuditError> {
 }
 
 fn with_range(share: &Interval) -> String {
-    let part = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.0}", 100.0 * value));
+    let part =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.0}", 100.0 * value));
     format!("{} % [{}-{}]", part(share.mean), part(share.low), part(share.high))
 }
 

@@ -79,7 +79,8 @@ impl AuditPages<'_> {
     /// [`ReportError::Picture`] when a picture is no PNG.
     pub fn private(&self) -> Result<String, ReportError> {
         let pairs = self.pairs.iter().map(|(record, png)| {
-            let alt = "four rows: the synthetic image, the nearest real slice, the slices before and after it";
+            let alt =
+                "four rows: the synthetic image, the nearest real slice, the slices before and after it";
             Ok(PairView {
                 title: record.title.clone(),
                 columns: record.columns.clone(),
@@ -111,8 +112,16 @@ fn page(record: &AuditRecord, inside: Option<Inside<'_>>) -> Result<String, Repo
         version: env!("CARGO_PKG_VERSION"),
         facts: facts(record),
         tiers: vec![
-            tier(Tier::Slight, "Slightly changed", "what any use of an image does to it; nearly all should be found"),
-            tier(Tier::Strong, "Strongly changed", "what somebody does who hides a copy; most should be found"),
+            tier(
+                Tier::Slight,
+                "Slightly changed",
+                "what any use of an image does to it; nearly all should be found",
+            ),
+            tier(
+                Tier::Strong,
+                "Strongly changed",
+                "what somebody does who hides a copy; most should be found",
+            ),
             tier(Tier::Partial, "Partial copies", "reported, and not promised"),
         ],
         dots: dots(record),
@@ -128,8 +137,14 @@ fn facts(record: &AuditRecord) -> Vec<(String, &'static str)> {
         (of(record.flagged, record.n), "synthetic images flagged"),
         (of(record.control_flagged, record.control_n), "control images flagged, by chance"),
         (format::count(record.confirmed), "copies of training subjects confirmed"),
-        (of(record.patients.train_copied, record.patients.train_n), "training subjects with a confirmed copy"),
-        (of(record.patients.control_copied, record.patients.control_n), "held-out subjects with a confirmed copy"),
+        (
+            of(record.patients.train_copied, record.patients.train_n),
+            "training subjects with a confirmed copy",
+        ),
+        (
+            of(record.patients.control_copied, record.patients.control_n),
+            "held-out subjects with a confirmed copy",
+        ),
     ];
     if record.duplicates > 0 {
         facts.push((format::count(record.duplicates), "synthetic images that equal another one"));
@@ -158,7 +173,9 @@ fn dots(record: &AuditRecord) -> Vec<Dot> {
 fn share(value: &Interval) -> String {
     let percent = |value: Option<f64>| value.map_or_else(|| format::NONE.to_owned(), format::percent);
     match (value.low, value.high) {
-        (Some(_), Some(_)) => format!("{} [{} to {}]", percent(value.mean), percent(value.low), percent(value.high)),
+        (Some(_), Some(_)) => {
+            format!("{} [{} to {}]", percent(value.mean), percent(value.low), percent(value.high))
+        }
         _ => percent(value.mean),
     }
 }

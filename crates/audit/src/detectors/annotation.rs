@@ -104,7 +104,8 @@ impl Detector for Annotation<'_> {
             let mut similar = SubjectSimilarities::default();
             let (train, held_out): (Vec<_>, Vec<_>) =
                 ranked.into_iter().partition(|entry| subjects[entry.1].split == Split::Train);
-            for (value, subject, position) in train.into_iter().take(KEPT).chain(held_out.into_iter().take(1)) {
+            for (value, subject, position) in train.into_iter().take(KEPT).chain(held_out.into_iter().take(1))
+            {
                 similar.add(subject, value, position);
             }
             similar.found(subjects)

@@ -10,8 +10,8 @@ use synthmr_nets::engine::Precision;
 use synthmr_nets::layers::gaussian_blur;
 use tch::{Device, IndexOp, Kind, Tensor};
 
-use super::margin::{Found, SubjectSimilarities, fisher};
 use super::Detector;
+use super::margin::{Found, SubjectSimilarities, fisher};
 use crate::AuditError;
 use crate::alignment::{self, Pairs};
 use crate::foreground::{eroded, foreground};
@@ -31,10 +31,11 @@ const HELD_OUT: usize = 1;
 const AT_ONCE: usize = 16;
 /// Real images that are prepared at once.
 const READ_AT_ONCE: usize = 128;
-/// Standard deviations of the filters, in pixels of the fine grid: noise and grain are below the first, shading and the
-/// anatomy that everybody shares are above the second.
-const SMOOTH: f64 = 1.0;
-const BROAD: f64 = 3.0;
+/// Standard deviations of the filters, in pixels of the fine grid. The first hides noise, grain and a lost half of the
+/// resolution; between the second and the third lies the fine structure that shading leaves alone.
+const SMOOTH: f64 = 1.5;
+const FINE_FROM: f64 = 1.0;
+const FINE_TO: f64 = 3.0;
 /// A Gaussian of standard deviation 1 in the form that [`gaussian_blur`] takes: `2^-(x / s)^2`.
 const SIGMA: f64 = 1.177_410_022_515_474_7;
 
@@ -87,7 +88,8 @@ impl<'a> Correlation<'a> {
         let kind = Precision::best_for(Device::Cpu).kind();
         let manifest = reference.store.manifest();
         let side = (manifest.height.max(manifest.width) as i64).min(FINE);
-        let mut parts: Vec<(Vec<Tensor>, Vec<Tensor>)> = TURNINGS.iter().map(|_| Default::default()).collect();
+        let mut parts: Vec<(Vec<Tensor>, Vec<Tensor>)> =
+            TURNINGS.iter().map(|_| Default::default()).collect();
         let positions: Vec<usize> = (0..reference.indices.len()).collect();
         for chunk in positions.chunks(READ_AT_ONCE) {
             if stop() {
@@ -101,10 +103,9 @@ impl<'a> Correlation<'a> {
                 joint.push(z.flatten(1, -1).to_kind(kind));
             }
         }
-        let prepared = parts.iter().map(|(joint, single)| Prepared {
-            joint: Tensor::cat(joint, 0),
-            single: Tensor::cat(single, 0),
-        });
+        let prepared = parts
+            .iter()
+            .map(|(joint, single)| Prepared { joint: Tensor::cat(joint, 0), single: Tensor::cat(single, 0) });
         Ok(Self { reference, prepared: prepared.collect(), kind, side })
     }
 
@@ -218,7 +219,10 @@ impl<'a> Correlation<'a> {
         let by_one: Vec<bool> = candidates.iter().map(|candidate| candidate.by_one).collect();
         let pairs = Pairs {
             query: queries.index_select(0, &of_query),
-            query_pose: alignment::flipped(&query_pose, &candidates.iter().map(|c| c.code).collect::<Vec<_>>()),
+            query_pose: alignment::flipped(
+                &query_pose,
+                &candidates.iter().map(|c| c.code).collect::<Vec<_>>(),
+            ),
             real: real.shallow_clone(),
             real_mask: real_mask.shallow_clone(),
             real_pose: real_pose.shallow_clone(),
@@ -227,11 +231,12 @@ impl<'a> Correlation<'a> {
         let map = alignment::aligned(&pairs);
         let side = self.side;
         let inner = eroded(&sampled(&real_mask, &real_pose, side).gt(0.5).to_kind(Kind::Float), side / 32);
-        let smooth = |x: &Tensor| gaussian_blur(x, SMOOTH * SIGMA);
-        let low = [smooth(&sampled(&pairs.query, &map, side)), smooth(&sampled(&real, &real_pose, side))];
-        let band: Vec<Tensor> = low.iter().map(|x| x - gaussian_blur(x, BROAD * SIGMA)).collect();
-        let table = |a: &Tensor, b: &Tensor| correlations(a, b, &inner);
-        Ok(self.collect(&candidates, queries.size()[0] as usize, &table(&low[0], &low[1]), &table(&band[0], &band[1])))
+        let both = [sampled(&pairs.query, &map, side), sampled(&real, &real_pose, side)];
+        let blurred = |deviation: f64| [0, 1].map(|i| gaussian_blur(&both[i], deviation * SIGMA));
+        let table = |[a, b]: &[Tensor; 2]| correlations(a, b, &inner);
+        let (from, to) = (blurred(FINE_FROM), blurred(FINE_TO));
+        let band = [&from[0] - &to[0], &from[1] - &to[1]];
+        Ok(self.collect(&candidates, queries.size()[0] as usize, &table(&blurred(SMOOTH)), &table(&band)))
     }
 
     /// From correlations `[pairs, c, c]` of every candidate to what each measure found.

@@ -121,6 +121,10 @@ mod tests {
         }
         let found = all.clone().found(&subjects(3, 0)).train.unwrap();
         assert_eq!((found.position, found.similarity), (11, 0.9));
-        assert_eq!(all.found(&subjects(2, 1)), Found::default(), "two subjects have nobody to be compared with");
+        assert_eq!(
+            all.found(&subjects(2, 1)),
+            Found::default(),
+            "two subjects have nobody to be compared with"
+        );
     }
 }

@@ -119,17 +119,16 @@ impl Audit {
         let pairs = self.out.join(PAIRS);
         remove_old(&pairs)?;
         files::create_folder(&pairs)?;
-        for sheet in &result.pairs {
-            let path = pairs.join(&sheet.record.png);
-            files::write_with(&path, Access::Private, |file| file.write_all(&sheet.png))?;
-            files::write_json(&path.with_extension("json"), &sheet.record)?;
-        }
         let private = |name: &str, bytes: &[u8]| {
             files::write_with(&self.out.join(name), Access::Private, |file| file.write_all(bytes))
         };
-        let mut images = serde_json::to_vec_pretty(&result.images).map_err(|e| Failure::new(Code::Bug, &e))?;
-        images.push(b'\n');
-        private("images.json", &images)?;
+        for sheet in &result.pairs {
+            let name = Path::new(PAIRS).join(&sheet.record.png);
+            private(&name.display().to_string(), &sheet.png)?;
+            // Its title names the image with its score.
+            private(&name.with_extension("json").display().to_string(), &json_bytes(&sheet.record)?)?;
+        }
+        private("images.json", &json_bytes(&result.images)?)?;
         let sheets = result.pairs.iter().map(|sheet| (sheet.record.clone(), sheet.png.clone())).collect();
         let pages = AuditPages { record: &result.record, images: &result.images, pairs: sheets };
         private("private.html", pages.private()?.as_bytes())?;
@@ -140,7 +139,11 @@ impl Audit {
         }
         files::write_json(&self.out.join("audit.json"), &result.record)?;
         result.work.finish();
-        if common.json { console::json(&result.record)? } else { self.print(&result.record) }
+        if common.json {
+            console::json(&result.record)?
+        } else {
+            self.print(&result.record)
+        }
         if result.record.passed {
             return Ok(());
         }
@@ -185,6 +188,12 @@ impl Audit {
             self.out.display()
         ));
     }
+}
+
+fn json_bytes<T: serde::Serialize>(record: &T) -> Result<Vec<u8>, Failure> {
+    let mut bytes = serde_json::to_vec_pretty(record).map_err(|e| Failure::new(Code::Bug, &e))?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 /// Pictures of an earlier audit in the same folder.

@@ -9,8 +9,8 @@ mod sheet;
 mod store;
 
 pub use audit::{
-    AuditImages, AuditRecord, AuditSettings, DoseRecord, FlaggedImage, GateRecord, MeasureRecord, PatientRecord,
-    PlainRecord, SensitivityRecord, StratumRecord, Tier,
+    AuditImages, AuditRecord, AuditSettings, DoseRecord, FlaggedImage, GateRecord, MeasureRecord,
+    PatientRecord, PlainRecord, SensitivityRecord, StratumRecord, Tier,
 };
 pub use comparison::{ComparisonRecord, ComparisonRow, ConditionRecord, Scored};
 pub use evaluation::{
