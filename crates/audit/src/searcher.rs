@@ -16,6 +16,9 @@ pub const BLOCK: usize = 64;
 /// Side to which images are averaged before the share of the head is measured.
 const SHARE_SIDE: i64 = 64;
 
+/// Slices of a set, with the subject that each is searched without.
+pub type Read = Result<(Slices, Vec<Option<usize>>), AuditError>;
+
 /// The detectors of an audit.
 pub struct Searcher<'a> {
     detectors: Vec<Box<dyn Detector + 'a>>,
@@ -29,11 +32,11 @@ impl<'a> Searcher<'a> {
 
     /// Name and description of every measure.
     pub fn measures(&self) -> Vec<(&'static str, &'static str)> {
-        let of = |detector: &Box<dyn Detector + 'a>| {
+        let of = |detector: &'_ dyn Detector| {
             let names = detector.measures().iter().enumerate();
             names.map(|(i, &name)| (name, detector.describe(i))).collect::<Vec<_>>()
         };
-        self.detectors.iter().flat_map(of).collect()
+        self.detectors.iter().flat_map(|detector| of(detector.as_ref())).collect()
     }
 
     /// What every measure finds for each query; `own` names the subject that a query belongs to.
@@ -80,7 +83,7 @@ pub fn search_set(
     work: &Work,
     progress: &mut Progress<'_>,
     (name, count): (&str, usize),
-    read: &dyn Fn(std::ops::Range<usize>) -> Result<(Slices, Vec<Option<usize>>), AuditError>,
+    read: &dyn Fn(std::ops::Range<usize>) -> Read,
 ) -> Result<Vec<Query>, AuditError> {
     let mut all = Vec::with_capacity(count);
     for start in (0..count).step_by(BLOCK) {

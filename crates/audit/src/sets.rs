@@ -6,8 +6,8 @@ use synthmr_core::Split;
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_data::store::SliceStore;
 
-use crate::AuditError;
 use crate::planted::{Change, Sources};
+use crate::searcher::Read;
 use crate::slices::{Reference, Slices};
 
 /// Most null images: more make the threshold no sharper than their subjects do.
@@ -53,11 +53,7 @@ impl RealSet {
     }
 
     /// Slices of a range with the subject that each is searched without.
-    pub(crate) fn read(
-        &self,
-        reference: &Reference<'_>,
-        range: Range<usize>,
-    ) -> Result<(Slices, Vec<Option<usize>>), AuditError> {
+    pub(crate) fn read(&self, reference: &Reference<'_>, range: Range<usize>) -> Read {
         let own = self.subjects[range.clone()].iter().map(|&subject| Some(subject)).collect();
         Ok((reference.read(&self.positions[range])?, own))
     }
@@ -72,11 +68,7 @@ pub(crate) struct Audited<'a> {
 impl Audited<'_> {
     /// Slices of a range. A held-out part of the cohort itself is searched without its own subjects, because it stands for new
     /// images; its training part is not, because it stands for copies.
-    pub(crate) fn read(
-        &self,
-        reference: &Reference<'_>,
-        range: Range<usize>,
-    ) -> Result<(Slices, Vec<Option<usize>>), AuditError> {
+    pub(crate) fn read(&self, reference: &Reference<'_>, range: Range<usize>) -> Read {
         let indices = &self.indices[range];
         let itself = self.store.digest() == reference.store.digest();
         let own = indices.iter().map(|&index| {
@@ -135,7 +127,7 @@ impl Plan {
         change: Change,
         seed: u64,
         range: Range<usize>,
-    ) -> Result<(Slices, Vec<Option<usize>>), AuditError> {
+    ) -> Read {
         let read = |positions: &[usize]| reference.read(&positions[range.clone()]);
         let sources = Sources {
             source: read(&self.source)?,
