@@ -57,6 +57,11 @@ pub(crate) fn set_up_threads(common: Common) -> usize {
 }
 
 impl EngineOptions {
+    /// For work that always runs on the processor.
+    pub(crate) fn on_cpu() -> Self {
+        Self { device: "cpu".to_owned() }
+    }
+
     /// Sets threads and opens the device.
     pub(crate) fn set_up(&self, common: Common) -> Result<Engine, Failure> {
         self.open(None, common)

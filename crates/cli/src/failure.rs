@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
+use synthmr_audit::AuditError;
 use synthmr_core::files::FileError;
 use synthmr_data::cohort::CohortError;
 use synthmr_data::import::ImportError;
@@ -244,6 +245,14 @@ failure_from! {
         TrainError::NotFinite { .. } | TrainError::Drawn { .. } => Code::Finding,
     },
     MetricsError => |_| Code::Input,
+    AuditError => |error| match error {
+        AuditError::Store(store) => store_code(store),
+        AuditError::File(file) => file_code(file),
+        AuditError::Metrics(_) | AuditError::Gates { .. } | AuditError::Part { .. } => Code::Input,
+        AuditError::Mismatch { .. } | AuditError::Memory { .. } => Code::Usage,
+        AuditError::Wording { .. } => Code::Bug,
+        AuditError::Interrupted => Code::Interrupted,
+    },
     ReportError => |error| match error {
         ReportError::File(file) => file_code(file),
         ReportError::Template(_) => Code::Bug,

@@ -52,6 +52,10 @@ pub enum Stream {
     Equivariance = 22,
     /// Noise added to a segmenter's training images.
     AugmentNoise = 23,
+    /// Images that an audit copies, changes and hides.
+    Planted = 30,
+    /// Training subjects that stand for new ones in an audit.
+    AuditNull = 31,
 }
 
 /// The kind of generator behind all streams.

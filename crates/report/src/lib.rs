@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod audit;
 mod check;
 mod encode;
 mod error;
@@ -37,6 +38,7 @@ mod inputs;
 mod load;
 mod view;
 
+pub use audit::AuditPages;
 pub use error::ReportError;
 pub use inputs::{ComparisonInput, EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput};
 pub use load::PICTURE_BYTES;

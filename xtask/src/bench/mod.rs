@@ -21,7 +21,7 @@ use crate::workspace::{Workspace, run as run_command};
 use rows::Row;
 
 /// Folders below `crates` that may hold benches: what is on the path of a run's time.
-const CRATES: [&str; 3] = ["data", "metrics", "train"];
+const CRATES: [&str; 4] = ["audit", "data", "metrics", "train"];
 
 /// One bench with the peers that do the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! One file a verb: arguments in, calls into the libraries, results out.
 
 pub(crate) mod adopt;
+pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod demo;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Sample(sample) => sample.run(common),
         Verb::Evaluate(evaluate) => evaluate.run(common),
         Verb::Compare(compare) => compare.run(common),
+        Verb::Audit(audit) => audit.run(common),
         Verb::Report(report) => report.run(),
         Verb::Demo(demo) => demo.run(common),
     }

@@ -60,6 +60,10 @@ fn usage_errors_end_with_2_and_say_what_was_meant() {
         ("report --evaluation eval.json --out r.html", "expected NAME=FILE"),
         ("report --out r.html", "--real <STORE>|--synthetic <STORE>"),
         ("report --real a:tset --out r.html", "expected one of train, val, control, test"),
+        (
+            "audit --real ph.store --synthetic s --out a --memory-gib 0.1",
+            "expected a number from 0.5 to 4096",
+        ),
         ("doctor --threads 0", "1..=1024"),
     ] {
         let (_, err) = run(folder, line, 2);
@@ -92,6 +96,11 @@ fn bad_input_ends_with_3_and_names_the_file() {
         ),
         ("sample empty --count 1 --out s", "empty is not a run"),
         ("evaluate empty --data ph.store --out e.json", "empty is not a run"),
+        ("audit --real empty --synthetic s --out a", "empty is not a slice store"),
+        (
+            "audit --real s --synthetic s --out a --gates broken.toml",
+            "broken.toml: TOML parse error at line 1",
+        ),
         ("report --real empty --out r.html", "empty is not a slice store"),
         ("report --synthetic nowhere:train --out r.html", "hint: `synthmr import` and `synthmr sample` make"),
     ] {

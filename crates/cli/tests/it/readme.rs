@@ -24,7 +24,8 @@ fn commands() -> Vec<String> {
 #[test]
 fn the_commands_of_the_readme_are_understood() {
     let commands = commands();
-    let tour = ["check", "import", "train generator", "sample", "train segmenter", "evaluate", "report"];
+    let tour =
+        ["check", "import", "train generator", "sample", "train segmenter", "evaluate", "audit", "report"];
     for verb in tour {
         assert!(commands.iter().any(|command| command.starts_with(verb)), "synthmr {verb} in {commands:?}");
     }

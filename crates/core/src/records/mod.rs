@@ -1,12 +1,17 @@
 //! The records that pass from one step to the next, as JSON. Each has a schema number; a reader refuses a
 //! number it does not know. No record holds a subject's name or an absolute path.
 
+mod audit;
 mod comparison;
 mod evaluation;
 mod run;
 mod sheet;
 mod store;
 
+pub use audit::{
+    AuditImages, AuditRecord, AuditSettings, DoseRecord, FlaggedImage, GateRecord, MeasureRecord,
+    PatientRecord, PlainRecord, SensitivityRecord, StratumRecord, Tier,
+};
 pub use comparison::{ComparisonRecord, ComparisonRow, ConditionRecord, Scored};
 pub use evaluation::{
     EmptyCounts, EvaluationRecord, EvaluationSettings, Interval, MetricSummary, MetricValues,

@@ -18,14 +18,14 @@ use crate::inputs::ReportInputs;
 use cohort::{CohortView, LabelView};
 use comparison::ComparisonView;
 use pictures::{LegendEntry, SheetView};
-pub(crate) use pictures::{Mark, strictest};
+pub(crate) use pictures::{Mark, PictureView, strictest};
 use results::ResultsView;
 use settings::SettingsView;
 use summary::SummaryView;
 use training::RunView;
 
 /// The style sheet. It is admitted by its digest, so nothing else can style or fetch.
-const CSS: &str = include_str!("../../templates/report.css");
+pub(crate) const CSS: &str = include_str!("../../templates/report.css");
 
 /// The whole page.
 #[derive(Template)]
