@@ -5,7 +5,6 @@
 mod adopt;
 mod diffusion;
 mod generator;
-mod optimisers;
 mod replicas;
 mod segmentation;
 mod segmentation_losses;
