@@ -52,6 +52,12 @@ pub enum Stream {
     Equivariance = 22,
     /// Noise added to a segmenter's training images.
     AugmentNoise = 23,
+    /// Images that the copy embedding learns from in a step.
+    CopyOrder = 40,
+    /// Views of these images.
+    CopyViews = 41,
+    /// Noise and latents of membership scores.
+    Membership = 42,
 }
 
 /// The kind of generator behind all streams.

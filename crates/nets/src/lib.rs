@@ -7,6 +7,7 @@
 pub mod affine;
 mod allocator;
 pub mod engine;
+pub mod features;
 pub mod generators;
 pub mod layers;
 pub mod optimiser;
