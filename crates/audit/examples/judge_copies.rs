@@ -6,7 +6,11 @@
 //! slice exceeds that of 99 % of the slices of FRESH_STORE's part `control`, which are other subjects. PLANTED is made by
 //! `tools/results/planted_copies.py`.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "an example that prints a table of its own files")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "an example that prints a table of its own files"
+)]
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -61,55 +65,73 @@ fn main() {
     let shape: [usize; 4] = copies.shape().try_into().unwrap();
     let copies = (copies.data().to_vec(), shape);
     let begun = Instant::now();
-    let embed = |(images, shape): &(Vec<u8>, [usize; 4])| embedding.embed(images, *shape).unwrap();
-    let reference = embed(&train);
-    let learned = [&null, &copies].map(|images| embed(images).matmul(&reference.tr()));
+    let reference = embedding.embed(&train.0, train.1).unwrap();
+    let learned = [&null, &copies].map(|(images, shape)| {
+        let queries = embedding.embed_queries(images, *shape).unwrap();
+        queries.matmul(&reference.tr()).amax([0i64].as_slice(), false)
+    });
     let seconds = begun.elapsed().as_secs_f64();
     let plain = [&null, &copies].map(|images| pearson(images, &train));
     let masked = [&null, &copies].map(|images| masked_pearson(images, &train));
 
     let train_indices = store.indices(Split::Train);
     let subject_of = |i: i64| store.subject(i as usize);
-    let subjects: Vec<i64> = train_indices.iter().map(|&i| subject_of(i64::from(i)).map_or(-1, i64::from)).collect();
-    let margin = learned.each_ref().map(|similarity| margins(similarity, &subjects));
-    let methods = [("plain", plain), ("masked", masked), ("learned", learned), ("margin", margin)];
+    let subjects: Vec<i64> =
+        train_indices.iter().map(|&i| subject_of(i64::from(i)).map_or(-1, i64::from)).collect();
+    println!(
+        "trained in {trained:.1} s, embedded {} images in {seconds:.1} s",
+        null.1[0] + copies.1[0] + train.1[0]
+    );
     let mut rows = Vec::new();
-    println!("trained in {trained:.1} s, embedded {} images in {seconds:.1} s", null.1[0] + copies.1[0] + train.1[0]);
-    for (name, [null, copies]) in &methods {
-        let null = null.amax([1i64].as_slice(), false);
-        let threshold = null.quantile_scalar(1.0 - FALSE_ALARMS, None, false, "higher").double_value(&[]);
-        let mean = null.mean(Kind::Double).double_value(&[]);
-        println!("{name}: null of {} images: mean {mean:.3}, 99 % {threshold:.3}", null.size()[0]);
-        let (best, at) = copies.max_dim(1, false);
-        let best: Vec<f32> = best.try_into().unwrap();
-        let at: Vec<i64> = at.try_into().unwrap();
-        let found: Vec<(bool, bool)> = (0..best.len())
-            .map(|i| {
-                let subject = subject_of(i64::from(train_indices[at[i] as usize]));
-                (f64::from(best[i]) > threshold, subject == subject_of(sources[i]))
-            })
-            .collect();
-        rows.push(found);
+    for (name, similarities) in [("plain", &plain), ("masked", &masked), ("learned", &learned)] {
+        let best = similarities.each_ref().map(|x| x.amax([1i64].as_slice(), false));
+        let margin = similarities.each_ref().map(|x| margins(x, &subjects));
+        rows.push(found(&format!("{name}, similarity"), &best));
+        rows.push(found(&format!("{name}, margin"), &margin));
     }
-    println!("\n| planted | plain | masked | learned | margin | right subject |\n|---|---|---|---|---|---|");
+    let at: Vec<i64> = learned[1].argmax(1, false).try_into().unwrap();
+    let right: Vec<bool> = at
+        .iter()
+        .zip(&sources)
+        .map(|(&at, &source)| subjects[at as usize] == subject_of(source).map_or(-1, i64::from))
+        .collect();
+    println!("\n| planted | plain | margin | masked | margin | learned | margin | right subject |");
+    println!("|---|---|---|---|---|---|---|---|");
+    rows.push(right);
     for (cell, name) in names.iter().enumerate() {
         let of_cell: Vec<usize> = (0..cells.len()).filter(|&i| cells[i] as usize == cell).collect();
-        let share = |hit: &dyn Fn(usize) -> bool| {
-            of_cell.iter().filter(|&&i| hit(i)).count() as f64 / of_cell.len() as f64
+        let share = |hits: &Vec<bool>| {
+            let count = of_cell.iter().filter(|&&i| hits[i]).count();
+            format!("{:.2}", count as f64 / of_cell.len() as f64)
         };
-        let [plain, masked, learned, margin] = [0, 1, 2, 3].map(|method| share(&|i| rows[method][i].0));
-        let right = share(&|i| rows[2][i].1);
-        println!("| {name} | {plain:.2} | {masked:.2} | {learned:.2} | {margin:.2} | {right:.2} |");
+        println!("| {name} | {} |", rows.iter().map(share).collect::<Vec<_>>().join(" | "));
     }
 }
 
-/// How much more similar the nearest image is than any of another subject, `[queries, references]`; others are 0.
+/// Which of the second scores are beyond all but [`FALSE_ALARMS`] of the first.
+fn found(name: &str, [null, copies]: &[Tensor; 2]) -> Vec<bool> {
+    let threshold = null.quantile_scalar(1.0 - FALSE_ALARMS, None, false, "higher").double_value(&[]);
+    let mean = |x: &Tensor| x.mean(Kind::Double).double_value(&[]);
+    println!("{name}: null mean {:.3}, 99 % {threshold:.3}; copies mean {:.3}", mean(null), mean(copies));
+    let scores: Vec<f32> = copies.try_into().unwrap();
+    scores.iter().map(|&score| f64::from(score) > threshold).collect()
+}
+
+/// How far the nearest subject stands out `[queries]`: its similarity on Fisher's scale less the mean of those of the
+/// subjects ranked third to eighth.
 fn margins(similarity: &Tensor, subjects: &[i64]) -> Tensor {
-    let subjects = Tensor::from_slice(subjects);
-    let (best, at) = similarity.max_dim(1, true);
-    let own = subjects.index_select(0, &at.squeeze_dim(1)).unsqueeze(1).eq_tensor(&subjects.unsqueeze(0));
-    let other = similarity.masked_fill(&own, -1.0).amax([1i64].as_slice(), true);
-    similarity.zeros_like().scatter(1, &at, &(best - other))
+    let mut distinct = subjects.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let all = Tensor::from_slice(subjects);
+    let best = distinct.iter().map(|&subject| {
+        let others = all.not_equal(subject).unsqueeze(0);
+        similarity.masked_fill(&others, -1.0).amax([1i64].as_slice(), false)
+    });
+    let best = Tensor::stack(&best.collect::<Vec<_>>(), 1).clamp(-0.99995, 0.99995).atanh();
+    let (sorted, _) = best.sort(1, true);
+    let level = sorted.narrow(1, 2, 6.min(distinct.len() as i64 - 2));
+    sorted.select(1, 0) - level.mean_dim([1i64].as_slice(), false, Kind::Float)
 }
 
 /// All images of a part, u8 `[n, c, h, w]` in shape.

@@ -13,6 +13,8 @@ mod error;
 pub mod gan;
 pub mod generator;
 mod label_counts;
+pub mod membership;
+mod opened;
 pub mod planes;
 pub mod replicas;
 pub mod run;

@@ -63,12 +63,16 @@ pub enum EmbeddingError {
         source: ParameterError,
     },
     /// Training has diverged.
-    #[error("copy embedding: the loss is not a finite number after {images_seen} images\nhint: lower the rate")]
+    #[error(
+        "copy embedding: the loss is not a finite number after {images_seen} images\nhint: lower the rate"
+    )]
     NotFinite {
         /// Images seen when it happened.
         images_seen: u64,
     },
     /// The caller wished to stop.
-    #[error("interrupted: the embedding was not trained to its end\nhint: run the same command again; it begins anew")]
+    #[error(
+        "interrupted: the embedding was not trained to its end\nhint: run the same command again; it begins anew"
+    )]
     Interrupted,
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use synthmr_core::Split;
+use synthmr_core::ids::Digester;
+use synthmr_core::{Digest, Split};
 use synthmr_data::store::SliceStore;
 use tch::{Device, Kind, Tensor};
 
@@ -69,8 +70,12 @@ impl TrainingSlices {
     }
 
     fn new(images: Tensor, subjects: Vec<u32>, numbers: &[i32]) -> Self {
-        let place: BTreeMap<(u32, i32), i64> =
-            subjects.iter().zip(numbers).enumerate().map(|(i, (&s, &number))| ((s, number), i as i64)).collect();
+        let place: BTreeMap<(u32, i32), i64> = subjects
+            .iter()
+            .zip(numbers)
+            .enumerate()
+            .map(|(i, (&s, &number))| ((s, number), i as i64))
+            .collect();
         let beside = |(&subject, &number): (&u32, &i32)| {
             [-1, 1].map(|step| place.get(&(subject, number.saturating_add(step))).copied())
         };
@@ -96,6 +101,17 @@ impl TrainingSlices {
     /// Different subjects.
     pub fn subject_count(&self) -> usize {
         self.subjects.iter().collect::<BTreeSet<_>>().len()
+    }
+
+    /// Digest of everything that is learnt from.
+    pub(super) fn digest(&self) -> Digest {
+        let mut digester = Digester::new();
+        let pixels = Vec::<u8>::try_from(self.images.flatten(0, -1)).unwrap_or_default();
+        digester.add(format!("{:?}", self.images.size()).as_bytes()).add(&pixels);
+        for (subject, number) in self.subjects.iter().zip(&self.numbers) {
+            digester.add(&subject.to_le_bytes()).add(&number.to_le_bytes());
+        }
+        digester.finish()
     }
 
     /// The slices beside slice `i`.

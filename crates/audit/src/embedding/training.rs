@@ -18,7 +18,7 @@ use synthmr_nets::features::CopyEmbeddingNet;
 use synthmr_nets::optimiser::{AdamW, clip_gradient_norm};
 use tch::{Device, Kind, Tensor};
 
-use super::{EmbeddingConfig, EmbeddingError, TrainingSlices, views};
+use super::{EmbeddingConfig, EmbeddingError, LOOKS, TrainingSlices, views};
 
 /// Probability that the second view of a pair is of the slice beside.
 const BESIDE: f64 = 0.3;
@@ -51,7 +51,7 @@ pub(super) fn train(
         }
         let pairs = Pairs::draw(config.seed, step, slices, batch, device);
         net.parameters.zero_gradient();
-        let vectors = net.forward(&pairs.images);
+        let vectors = net.forward(&pairs.images, LOOKS[0]);
         let loss = pairs.loss(&vectors, config);
         loss.backward();
         if !loss.double_value(&[]).is_finite() {
@@ -62,8 +62,11 @@ pub(super) fn train(
         let rise = ((done + 1.0 / steps as f64) / WARM_UP).min(1.0);
         optimiser.step(&net.parameters, config.rate * rise * 0.5 * (1.0 + (PI * done).cos()));
     }
-    net.parameters.set_requires_grad(false);
-    Ok(net)
+    // What is learnt in bf16 is used in f32: near 1, where copies are, similarities need the digits.
+    let exact = CopyEmbeddingNet::new(&sizes, config.seed, device, Precision::F32);
+    exact.parameters.copy_from(&net.parameters);
+    exact.parameters.set_requires_grad(false);
+    Ok(exact)
 }
 
 /// A batch: the first views of its slices, then their second views.
@@ -96,7 +99,8 @@ impl Pairs {
             .map(|i| {
                 // Another subject's, where a few tries find one.
                 let tries = (0..8).map(|_| random.below(b as u64) as usize);
-                tries.fold(i, |found, other| if subjects[found] == subjects[i] { other } else { found }) as i64
+                tries.fold(i, |found, other| if subjects[found] == subjects[i] { other } else { found })
+                    as i64
             })
             .collect();
 

@@ -35,7 +35,8 @@ pub(super) fn strong(images: &Tensor, partners: &[i64], rng: &mut Rng) -> Views 
     let (images, shares) = blended(images, &others, rng);
     let images = patched(&images, &others, rng);
     let movements: Vec<Matrix> = (0..n).map(|_| movement(rng)).collect();
-    let bend: Vec<f64> = (0..n).map(|_| if rng.chance(0.15) { rng.uniform_in(0.0, 0.02) } else { 0.0 }).collect();
+    let bend: Vec<f64> =
+        (0..n).map(|_| if rng.chance(0.15) { rng.uniform_in(0.0, 0.02) } else { 0.0 }).collect();
     let images = moved(&images, &movements, &bend, rng);
     let images = intensities(&images, rng);
     let images = coarse(&images, rng);
@@ -49,10 +50,15 @@ pub(super) fn strong(images: &Tensor, partners: &[i64], rng: &mut Rng) -> Views 
 pub(super) fn mild(images: &Tensor, rng: &mut Rng) -> Tensor {
     let n = images.size()[0];
     let on: Vec<bool> = (0..n).map(|_| rng.chance(0.5)).collect();
-    let movements: Vec<Matrix> = on.iter().map(|&on| if on { small_movement(rng) } else { IDENTITY }).collect();
+    let movements: Vec<Matrix> =
+        on.iter().map(|&on| if on { small_movement(rng) } else { IDENTITY }).collect();
     let images = moved(images, &movements, &vec![0.0; n as usize], rng);
     let mut next = on.iter();
-    let gamma = column(&images, || if *next.next().unwrap_or(&false) { rng.uniform_in(-0.3, 0.3).exp() } else { 1.0 });
+    let gamma =
+        column(
+            &images,
+            || if *next.next().unwrap_or(&false) { rng.uniform_in(-0.3, 0.3).exp() } else { 1.0 },
+        );
     images.clamp(1e-4, 1.0).pow(&gamma)
 }
 
@@ -124,7 +130,8 @@ fn patched(images: &Tensor, others: &Tensor, rng: &mut Rng) -> Tensor {
     let kinds = Tensor::from_slice(&kinds).view([n, 1, 1, 1]).to_device(device);
     let level = planes(images, size[1], || rng.uniform());
     let mirrored = images.flip([3]);
-    let content = level.expand_as(images).where_self(&kinds.eq(0), &mirrored.where_self(&kinds.eq(1), others));
+    let content =
+        level.expand_as(images).where_self(&kinds.eq(0), &mirrored.where_self(&kinds.eq(1), others));
     content.where_self(&inside, images)
 }
 
@@ -194,7 +201,7 @@ fn intensities(images: &Tensor, rng: &mut Rng) -> Tensor {
     for _ in 0..n {
         let change = rng.chance(0.5);
         let alike = rng.chance(0.4);
-        let invert = rng.chance(0.15);
+        let invert = rng.chance(0.2);
         let mut last = (1.0, 1.0, 0.0);
         for channel in 0..channels {
             if channel == 0 || !alike {
@@ -258,8 +265,7 @@ fn coarse(images: &Tensor, rng: &mut Rng) -> Tensor {
 
 /// Noise over some of the images.
 fn disturbed(images: &Tensor, rng: &mut Rng) -> Tensor {
-    let strength =
-        column(images, || if rng.chance(0.35) { rng.uniform_in(0.01, 0.15) } else { 0.0 });
+    let strength = column(images, || if rng.chance(0.35) { rng.uniform_in(0.01, 0.15) } else { 0.0 });
     tch::manual_seed((rng.below(1 << 62)) as i64);
     images + images.randn_like() * strength
 }
@@ -272,16 +278,16 @@ fn without_contrasts(images: &Tensor, others: &Tensor, rng: &mut Rng) -> Tensor 
     }
     let (mut kept, mut order) = (Vec::new(), Vec::new());
     for _ in 0..n {
-        let lose = rng.chance(0.3);
+        let lose = rng.chance(0.4);
         let sure = rng.below(channels as u64) as i64;
-        kept.extend((0..channels).map(|channel| !lose || channel == sure || rng.chance(0.4)));
+        kept.extend((0..channels).map(|channel| !lose || channel == sure || rng.chance(0.3)));
         let mut places: Vec<i64> = (0..channels).collect();
         if rng.chance(0.1) {
             rng.shuffle(&mut places);
         }
         order.extend(places);
     }
-    let replaced = column(images, || f64::from(u8::from(rng.chance(0.5))));
+    let replaced = column(images, || f64::from(u8::from(rng.chance(0.4))));
     let kept = Tensor::from_slice(&kept).view([n, channels, 1, 1]).to_device(images.device());
     let order = Tensor::from_slice(&order).view([n, channels, 1, 1]).to_device(images.device());
     let images = images.where_self(&kept, &(others * replaced));

@@ -1,10 +1,15 @@
-//! Statistics over subjects: bootstrap intervals, the Wilcoxon signed-rank test, Holm's correction. The unit is
+//! Statistics over subjects: bootstrap intervals, the Wilcoxon signed-rank test, Holm's correction, exact
+//! intervals of proportions, how well a score tells two groups apart. The unit is
 //! always the subject, never the slice: slices of one subject are not independent.
 
 mod bootstrap;
+mod proportion;
+mod roc;
 mod wilcoxon;
 
 pub use bootstrap::Bootstrap;
+pub use proportion::clopper_pearson;
+pub use roc::{auc, detection};
 pub use wilcoxon::{Wilcoxon, wilcoxon};
 
 use crate::pair::MetricsError;

@@ -18,8 +18,8 @@ use crate::layers::{Conv2d, GroupNorm, Linear};
 /// Feature maps a group of the normalisation.
 const GROUP: i64 = 8;
 
-/// Side of the images that the trunk sees.
-const SIDE: i64 = 64;
+/// Side of the images that the trunk sees: what copies lose first, fine structure, is not looked at.
+const SIDE: i64 = 32;
 
 /// Added to a contrast's standard deviation, in shares of the full range: a plane without signal stays one.
 const CONTRAST_FLOOR: f64 = 0.01;
@@ -53,7 +53,7 @@ impl CopyEmbeddingNet {
     pub fn new(sizes: &CopyEmbeddingSizes, seed: u64, device: Device, precision: Precision) -> Self {
         let mut builder = ParametersBuilder::new(seed, device);
         let mut root = builder.root();
-        let stem = convolution(root.sub("stem"), sizes.channels, sizes.width, 2);
+        let stem = convolution(root.sub("stem"), sizes.channels, sizes.width, 1);
         let stem_norm = GroupNorm::new(root.sub("stem_norm"), sizes.width, sizes.width / GROUP);
         let mut features = sizes.width;
         let stages = (0..sizes.stages)
@@ -61,17 +61,22 @@ impl CopyEmbeddingNet {
                 let (inputs, outputs) = (features, sizes.width << stage);
                 features = outputs;
                 let mut scope = root.sub(&format!("stage{stage}"));
-                [Block::new(scope.sub("0"), inputs, outputs, 2), Block::new(scope.sub("1"), outputs, outputs, 1)]
+                [
+                    Block::new(scope.sub("0"), inputs, outputs, 2),
+                    Block::new(scope.sub("1"), outputs, outputs, 1),
+                ]
             })
             .collect();
-        let side = SIDE >> (sizes.stages + 1);
+        let side = SIDE >> sizes.stages;
         let head = Linear::new(root.sub("head"), features * side * side, sizes.dimensions);
         Self { compute: precision.kind(), stem, stem_norm, stages, head, parameters: builder.finish() }
     }
 
-    /// Unit vectors f32 `[n, dimensions]` of images f32 `[n, channels, 64, 64]` in [0, 1].
-    pub fn forward(&self, images: &Tensor) -> Tensor {
-        let x = channels_last(&standardised(&canonical(images)).to_kind(self.compute));
+    /// Unit vectors f32 `[n, dimensions]` of images f32 `[n, channels, 64, 64]` in [0, 1], seen by the given look (see
+    /// [`canonical`]).
+    pub fn forward(&self, images: &Tensor, look: [f64; 2]) -> Tensor {
+        let posed = canonical(images, look).adaptive_avg_pool2d([SIDE, SIDE]);
+        let x = channels_last(&standardised(&posed).to_kind(self.compute));
         let x = self.stem_norm.forward(&self.stem.forward(&x)).relu();
         let x = self.stages.iter().flatten().fold(x, |x, block| block.forward(&x));
         let vectors = self.head.forward(&x.flatten(1, -1).to_kind(Kind::Float));

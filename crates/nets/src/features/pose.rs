@@ -5,7 +5,7 @@
 use tch::{Kind, Tensor};
 
 /// Radius that a head's area is given, where half a side is 1.
-const RADIUS: f64 = 0.62;
+const RADIUS: f64 = 0.75;
 /// Pixels are of the head above this share of the image's bright pixels.
 const THRESHOLD: f64 = 0.3;
 /// What counts as bright: this quantile of the pixels.
@@ -15,10 +15,13 @@ const LEAST_AREA: f64 = 0.01;
 
 /// Images `[n, c, side, side]` with their heads in the middle, of one size, the longer axis upright, the heavier ends at
 /// the same sides; as distances from the level of their borders, so that inverted images are no others.
-pub fn canonical(images: &Tensor) -> Tensor {
+///
+/// Which end is the heavier one is a close call for heads that are nearly symmetric. `look` mirrors the result across
+/// (-1 in the first place) or along (in the second): among the four looks is the pose of the same head however it was moved.
+pub fn canonical(images: &Tensor, look: [f64; 2]) -> Tensor {
     tch::no_grad(|| {
         let (shape, background) = head(images);
-        let rows = Moments::of(&shape).rows();
+        let rows = Moments::of(&shape).rows(look);
         let grid = Tensor::affine_grid_generator(&rows, images.size(), false);
         (images - background).abs().grid_sampler_2d(&grid, 0, 0, false)
     })
@@ -81,11 +84,11 @@ impl Moments {
     }
 
     /// Movements f32 `[n, 2, 3]` from places of the canonical image to places of the source.
-    fn rows(&self) -> Tensor {
+    fn rows(&self, look: [f64; 2]) -> Tensor {
         let (cos, sin) = (self.angle.cos() * &self.scale, self.angle.sin() * &self.scale);
-        let [across, along] = &self.signs;
+        let [across, along] = [&self.signs[0] * look[0], &self.signs[1] * look[1]];
         let row = |a: Tensor, b: Tensor, c: &Tensor| Tensor::stack(&[a, b, c.shallow_clone()], 1);
-        let x = row(&cos * across, -&sin * along, &self.centre[0]);
+        let x = row(&cos * &across, -&sin * &along, &self.centre[0]);
         let y = row(&sin * across, &cos * along, &self.centre[1]);
         Tensor::stack(&[x, y], 1)
     }
@@ -101,6 +104,8 @@ mod tests {
     use super::*;
     use crate::affine::{Between, Outside, product, resampled, rotation, rows, scaling, translation};
     use tch::Device;
+
+    const AS_IS: [f64; 2] = [1.0, 1.0];
 
     /// An egg with an eye: no symmetry, longer than wide.
     fn example() -> Tensor {
@@ -120,7 +125,7 @@ mod tests {
     #[test]
     fn an_image_that_was_moved_comes_back_in_the_same_pose() {
         let image = example();
-        let pose = canonical(&image);
+        let pose = canonical(&image, AS_IS);
         for (name, movement) in [
             ("shifted", translation(0.2, -0.15)),
             ("turned", rotation(0.6)),
@@ -131,16 +136,18 @@ mod tests {
         ] {
             let Some(movement) = rows(&[movement]) else { panic!("{name} moves") };
             let moved = resampled(&image, &movement, Between::Bilinear, Outside::Zeros);
-            let found = correlation(&canonical(&moved), &pose);
+            let found = correlation(&canonical(&moved, AS_IS), &pose);
             assert!(found > 0.95 && found > correlation(&moved, &image), "{name}: {found}");
         }
+        let look = canonical(&image, [-1.0, 1.0]);
+        assert!((look.flip([3]) - &pose).abs().max().double_value(&[]) < 1e-5);
         let inverted: Tensor = 1.0 - image;
-        assert!((canonical(&inverted) - pose).abs().max().double_value(&[]) < 1e-5);
+        assert!((canonical(&inverted, AS_IS) - pose).abs().max().double_value(&[]) < 1e-5);
     }
 
     #[test]
     fn an_empty_image_stays_one() {
         let empty = Tensor::zeros([2, 3, 32, 32], (Kind::Float, Device::Cpu)) + 0.5;
-        assert_eq!(canonical(&empty), empty.zeros_like());
+        assert_eq!(canonical(&empty, AS_IS), empty.zeros_like());
     }
 }
