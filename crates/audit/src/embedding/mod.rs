@@ -55,12 +55,12 @@ impl Default for EmbeddingConfig {
         Self {
             seed: 0,
             images: 40_000,
-            batch: 64,
+            batch: 128,
             width: 32,
             stages: 3,
             dimensions: 128,
-            rate: 2e-3,
-            temperature: 0.03,
+            rate: 4e-3,
+            temperature: 0.05,
             spread: 5.0,
         }
     }

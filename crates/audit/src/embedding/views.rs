@@ -244,7 +244,7 @@ fn coarse(images: &Tensor, rng: &mut Rng) -> Tensor {
     let side = size[3];
     let mut chosen: [Vec<i64>; 4] = Default::default();
     for index in 0..size[0] {
-        let kind = rng.below(16) as usize;
+        let kind = rng.below(10) as usize;
         if let Some(list) = chosen.get_mut(kind) {
             list.push(index);
         }
@@ -265,7 +265,7 @@ fn coarse(images: &Tensor, rng: &mut Rng) -> Tensor {
 
 /// Noise over some of the images.
 fn disturbed(images: &Tensor, rng: &mut Rng) -> Tensor {
-    let strength = column(images, || if rng.chance(0.35) { rng.uniform_in(0.01, 0.15) } else { 0.0 });
+    let strength = column(images, || if rng.chance(0.45) { rng.uniform_in(0.01, 0.15) } else { 0.0 });
     tch::manual_seed((rng.below(1 << 62)) as i64);
     images + images.randn_like() * strength
 }

@@ -5,6 +5,7 @@
 mod adopt;
 mod diffusion;
 mod generator;
+mod membership;
 mod replicas;
 mod segmentation;
 mod segmentation_losses;
