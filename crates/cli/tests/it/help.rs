@@ -20,6 +20,7 @@ fn every_verb_has_help_with_examples_of_its_values() {
         ("sample", "--truncation <PSI>"),
         ("evaluate", "[default: test]"),
         ("compare", "<NAME=FILE>"),
+        ("membership", "--non-members <PART,PART>"),
         ("report", "--evaluation <NAME=FILE>"),
         ("demo", "--quick"),
     ] {
