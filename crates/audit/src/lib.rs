@@ -5,13 +5,14 @@
 //! been found, control subjects what is flagged by chance, and a rule puts both into words ([`verdict`]). `docs/audit.md`
 //! explains it to the user.
 //!
-//! Invariants: control subjects decide nothing, they are searched last. A verdict always carries its control. What names an
+//! Invariants: nothing learns from any part of a store but the one that the generator learnt from; control subjects decide nothing, they are searched last. A verdict always carries its control. What names an
 //! image or a subject ([`Audit::images`], [`Audit::pairs`], finished blocks) is apart from what does not ([`Audit::record`]).
 
 mod alignment;
 mod audit;
 pub mod calibration;
 pub mod detectors;
+pub mod embedding;
 mod error;
 mod filter;
 mod flagged;

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    adopt, audit, check, compare, demo, doctor, evaluate, import, phantom, report, sample, train,
+    adopt, audit, check, compare, demo, doctor, evaluate, import, membership, phantom, report, sample, train,
 };
 
 /// Turns an annotated MR cohort into a synthetic data set that can be shared, and measures what it is worth.
@@ -51,6 +51,8 @@ pub(crate) enum Verb {
     Compare(compare::Compare),
     /// Search a synthetic set for copies of the cohort's images.
     Audit(audit::Audit),
+    /// Measure whether a generator tells who it was trained on.
+    Membership(membership::Membership),
     /// Put everything into one HTML file.
     Report(report::Report),
     /// Run the whole chain on a phantom cohort.

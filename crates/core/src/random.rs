@@ -56,6 +56,12 @@ pub enum Stream {
     Planted = 30,
     /// Training subjects that stand for new ones in an audit.
     AuditNull = 31,
+    /// Images that the copy embedding learns from in a step.
+    CopyOrder = 40,
+    /// Views of these images.
+    CopyViews = 41,
+    /// Noise and latents of membership scores.
+    Membership = 42,
 }
 
 /// The kind of generator behind all streams.

@@ -7,6 +7,7 @@
 //!
 //! * [`evaluate_subject`] scores one subject, [`summarise`] a set of them.
 //! * [`compare`] sets conditions beside a reference, subject by subject.
+//! * [`membership`] says whether scores of images tell the subjects that a model learnt from.
 //! * [`overlap`], [`surface`] and [`lesions`] are the metrics themselves.
 //! * [`statistics`] holds bootstrap intervals, the Wilcoxon signed-rank test and Holm's correction.
 
@@ -14,6 +15,7 @@ mod bits;
 mod compare;
 mod evaluate;
 pub mod lesions;
+pub mod membership;
 mod nearest;
 pub mod overlap;
 mod pair;

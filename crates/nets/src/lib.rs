@@ -4,10 +4,13 @@
 //! that a caller has not seeded; a network's parameters live in one flat tensor ([`engine::Parameters`]); names
 //! of parameters are those of the reference implementations, so that weights can be exchanged.
 
+pub mod affine;
 mod allocator;
 pub mod engine;
+pub mod features;
 pub mod generators;
 pub mod layers;
+pub mod optimiser;
 pub mod segmenters;
 
 pub use tch;

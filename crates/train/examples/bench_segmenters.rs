@@ -8,8 +8,8 @@ mod common;
 
 use std::hint::black_box;
 
+use synthmr_nets::optimiser::{Sgd, clip_gradient_norm};
 use synthmr_nets::segmenters::{Mode, ResEncConfig, ResEncUNet, Segmenter, SwinUPerNet, SwinUPerNetConfig};
-use synthmr_train::optimiser::{Sgd, clip_gradient_norm};
 use tch::{Device, Kind, Reduction, Tensor};
 
 use common::{Size, precisions, report, seconds};

@@ -6,8 +6,8 @@
 mod common;
 
 use synthmr_core::random::{Draw, Stream, rng};
+use synthmr_nets::optimiser::{Sgd, clip_gradient_norm};
 use synthmr_nets::segmenters::{Padding, UNet, UNetConfig, halving_weights};
-use synthmr_train::optimiser::{Sgd, clip_gradient_norm};
 use synthmr_train::segmentation::{DiceForm, Target, deep_loss, normalised};
 use tch::{Device, Kind, Tensor};
 

@@ -5,7 +5,6 @@
 //! nothing and reads no clock: what it wants to say, and the time, go through [`Watch`].
 
 pub mod adopt;
-mod affine;
 mod batches;
 pub mod checkpoint;
 pub mod config;
@@ -14,7 +13,8 @@ mod error;
 pub mod gan;
 pub mod generator;
 mod label_counts;
-pub mod optimiser;
+pub mod membership;
+mod opened;
 pub mod planes;
 pub mod replicas;
 pub mod run;

@@ -8,16 +8,15 @@
 use std::path::{Path, PathBuf};
 
 use synthmr_core::LabelEncoding;
-use synthmr_core::records::{GeneratorRecord, ModelKind, Origin, SamplingRecord};
+use synthmr_core::records::{GeneratorRecord, Origin, SamplingRecord};
 use synthmr_data::sheet::{self, SHEET_ROWS, SheetImage};
 use synthmr_data::store::{StoreLayout, StoreWriter};
-use synthmr_nets::engine::Precision;
 use tch::Device;
 
-use crate::generator::{AVERAGE, BEST, DrawOptions, GeneratorConfig, ImageSource, bytes, image_source};
+use crate::generator::{AVERAGE, BEST, DrawOptions, ImageSource, bytes, image_source};
 use crate::label_counts::LabelCounts;
+use crate::opened::OpenedGenerator;
 use crate::planes::Planes;
-use crate::run::TrainedRun;
 use crate::{Outcome, TrainError, Watch};
 
 /// Images computed at once.
@@ -172,30 +171,7 @@ impl Sampler {
 
 impl Member {
     fn load(folder: &Path, snapshot: Snapshot, device: Device) -> Result<Self, TrainError> {
-        let mut run = TrainedRun::open(folder)?;
-        let mismatch = |what: &str, expected: &str, found: String| TrainError::Mismatch {
-            what: format!("{}: {what}", folder.display()),
-            expected: expected.to_owned(),
-            found,
-            hint: "sample from a folder that `synthmr train generator` made".into(),
-        };
-        if run.record.kind != ModelKind::Generator {
-            return Err(mismatch(
-                "kind of run",
-                "generator",
-                format!("{:?}", run.record.kind).to_lowercase(),
-            ));
-        }
-        let config: GeneratorConfig = serde_json::from_value(run.record.config.clone())
-            .map_err(|e| mismatch("configuration", "a generator's", e.to_string()))?;
-        config.validate()?;
-        let precision: Precision = run
-            .record
-            .engine
-            .precision
-            .parse()
-            .map_err(|found: String| mismatch("precision", "f32 or bf16", found))?;
-        let planes = Planes::new(run.record.channels.len(), &run.record.labels, config.labels, device);
+        let OpenedGenerator { mut run, config, precision, planes } = OpenedGenerator::open(folder, device)?;
         let weights = match snapshot {
             Snapshot::Last => run.checkpoint.take(AVERAGE),
             Snapshot::Best => run.checkpoint.take(BEST),

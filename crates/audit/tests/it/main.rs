@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as tests do")]
 
 mod cohort;
+mod embedding;
+mod heads;
 mod refusals;
 mod search;
 mod verdicts;

@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod import;
+pub(crate) mod membership;
 pub(crate) mod phantom;
 pub(crate) mod report;
 pub(crate) mod sample;
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Evaluate(evaluate) => evaluate.run(common),
         Verb::Compare(compare) => compare.run(common),
         Verb::Audit(audit) => audit.run(common),
+        Verb::Membership(membership) => membership.run(common),
         Verb::Report(report) => report.run(),
         Verb::Demo(demo) => demo.run(common),
     }

@@ -72,6 +72,8 @@ fn the_commands_of_the_main_job() {
         assert_eq!((part.label(i), part.slice(i)), (whole.label(7 + i), 7 + i as i32));
     }
 
+    attack(folder);
+
     let segmenter = format!("train segmenter {TINY_SEGMENTER} --kimg 0.032");
     run(folder, &format!("{segmenter} --train ph.store*3 --train syn.store --out seg"), 0);
     let (out, _) = run(folder, "evaluate seg --data ph.store --split test --out eval.json", 0);
@@ -130,6 +132,41 @@ fn the_commands_of_the_main_job() {
     let (_, err) = run(folder, "report --real ph.store:test --evaluation both=learnt.json --out l.html", 0);
     assert!(err.contains("note: --real ph.store: the whole store is shown"), "{err}");
     assert!(fs::read_to_string(folder.join("l.html")).unwrap().contains(LEARNT));
+}
+
+/// Membership in `gen`, which learnt from three subjects of `ph.store`; one is in `val` and two are in `test`.
+fn attack(folder: &Path) {
+    let membership = "membership gen --real ph.store --slices 2 --latent-steps 2 --out m.json";
+    let (out, err) = run(folder, &format!("{membership} --non-members val,test"), 0);
+    assert!(
+        out.contains("not resolvable, needs 100 others") && err.contains("3 subjects in a group"),
+        "{out}{err}"
+    );
+    let record = json(&folder.join("m.json"));
+    assert_eq!((&record["member_subjects"], &record["non_member_subjects"]), (&3.into(), &3.into()));
+    assert_eq!(
+        (&record["members"]["images"], &record["non_members"]["split"]),
+        (&6.into(), &"val,test".into())
+    );
+    assert_eq!(record["attacks"].as_array().unwrap().len(), 4);
+    assert!(
+        record["attacks"][0]["auc"]["low"].is_number()
+            && record["attacks"][0]["detections"][0]["found"].is_null()
+    );
+    for (line, code, expected) in [
+        (format!("{membership} --non-members train"), 2, "gen was trained on this part"),
+        (format!("{membership} --non-members control"), 2, "expected slices in the part `control`"),
+        (format!("{membership} --non-members val"), 3, "expected 2 or more subjects, found 1"),
+        (
+            "membership gen --real syn.store --out n.json".to_owned(),
+            3,
+            "the store that gen was trained on (ph.store)",
+        ),
+    ] {
+        let (_, err) = run(folder, &line, code);
+        assert!(err.contains(expected) && err.contains("hint:"), "synthmr {line}\n{err}");
+    }
+    assert!(!folder.join("n.json").exists());
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn usage_errors_end_with_2_and_say_what_was_meant() {
         ("sample gen --count 1 --out s --device gpu", "unknown device \"gpu\""),
         ("evaluate seg --data ph.store:val --split test --out e.json", "--split test"),
         ("evaluate seg --data ph.store --out eval.csv", "expected a file name that ends in .json"),
+        ("membership gen --real s --out m.json --non-members tets", "expected train, val, control or test"),
         ("report --evaluation eval.json --out r.html", "expected NAME=FILE"),
         ("report --out r.html", "--real <STORE>|--synthetic <STORE>"),
         ("report --real a:tset --out r.html", "expected one of train, val, control, test"),
@@ -101,6 +102,7 @@ fn bad_input_ends_with_3_and_names_the_file() {
             "audit --real s --synthetic s --out a --gates broken.toml",
             "broken.toml: TOML parse error at line 1",
         ),
+        ("membership empty --real s --out m.json", "empty is not a run"),
         ("report --real empty --out r.html", "empty is not a slice store"),
         ("report --synthetic nowhere:train --out r.html", "hint: `synthmr import` and `synthmr sample` make"),
     ] {

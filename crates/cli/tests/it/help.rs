@@ -21,6 +21,7 @@ fn every_verb_has_help_with_examples_of_its_values() {
         ("evaluate", "[default: test]"),
         ("compare", "<NAME=FILE[,FILE...]>"),
         ("audit", "--filter <STORE>"),
+        ("membership", "--non-members <PART,PART>"),
         ("report", "--evaluation <NAME=FILE>"),
         ("demo", "--quick"),
     ] {

@@ -4,6 +4,7 @@
 mod audit;
 mod comparison;
 mod evaluation;
+mod membership;
 mod run;
 mod sheet;
 mod store;
@@ -17,6 +18,7 @@ pub use evaluation::{
     EmptyCounts, EvaluationRecord, EvaluationSettings, Interval, MetricSummary, MetricValues,
     PenalisedRecord, SubjectResult,
 };
+pub use membership::{AttackRecord, Detection, MembershipRecord, Proportion};
 pub use run::{EngineRecord, InputRecord, ModelKind, RunRecord, Tick, Tool};
 pub use sheet::ContactSheet;
 pub use store::{

@@ -1,12 +1,14 @@
 //! Statistics over subjects: bootstrap intervals, exact intervals of shares, the Wilcoxon signed-rank test, corrections for
-//! several tests. The unit is always the subject, never the slice: slices of one subject are not independent.
+//! several tests, how well a score tells two groups apart. The unit is always the subject, never the slice: slices of one subject are not independent.
 
 mod binomial;
 mod bootstrap;
+mod roc;
 mod wilcoxon;
 
 pub use binomial::clopper_pearson;
 pub use bootstrap::Bootstrap;
+pub use roc::{auc, detection};
 pub use wilcoxon::{Wilcoxon, wilcoxon};
 
 use crate::pair::MetricsError;

@@ -5,6 +5,7 @@
 mod diffusion_unet;
 mod golden;
 mod growing;
+mod optimisers;
 mod resenc;
 mod stylegan2;
 mod stylegan3;

@@ -13,8 +13,8 @@ use super::sampler::{Denoised, KeyedNoise};
 use super::{DiffusionConfig, Noising, SamplerConfig, variance};
 use crate::TrainError;
 use crate::generator::{AVERAGE, DrawOptions, GeneratorConfig, ImageSource, Learner, Measured};
-use crate::optimiser::{Adam, clip_gradient_norm};
 use crate::replicas::Replicas;
+use synthmr_nets::optimiser::{Adam, clip_gradient_norm};
 
 /// A network with what its output means.
 pub struct Denoiser {

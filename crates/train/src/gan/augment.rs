@@ -12,10 +12,10 @@
 use synthmr_core::random::{self, Draw, Stream};
 use tch::{Kind, Tensor};
 
-use crate::affine::{
+use crate::replicas::Parts;
+use synthmr_nets::affine::{
     Between, IDENTITY, Matrix, Outside, product, resampled, rotation, rows, scaling, translation,
 };
-use crate::replicas::Parts;
 
 /// The strength of augmentation and what it follows.
 #[derive(Clone, Copy, Debug, PartialEq)]

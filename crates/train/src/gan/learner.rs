@@ -17,7 +17,7 @@ use crate::planes::Planes;
 
 /// Prefixes of the networks in a checkpoint.
 const GENERATOR: &str = "generator.";
-const DISCRIMINATOR: &str = "discriminator.";
+pub(crate) const DISCRIMINATOR: &str = "discriminator.";
 
 /// The part of the state that is not tensors.
 #[derive(Serialize, Deserialize)]
@@ -127,6 +127,11 @@ impl GanSource {
     /// A source with initial weights.
     pub fn new(networks: &dyn Networks, place: &Place) -> Self {
         Self { generator: networks.generator(place), resolution: place.resolution }
+    }
+
+    /// Side of the images.
+    pub(crate) fn resolution(&self) -> i64 {
+        self.resolution
     }
 }
 

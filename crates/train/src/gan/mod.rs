@@ -12,6 +12,7 @@ mod steps;
 pub use augment::{Augmentation, Controller};
 pub use config::{AugmentConfig, AugmentMode, GanConfig, GanRules, GanSettings, LossConfig, OptimiserConfig};
 pub use growth::GrowthConfig;
+pub(crate) use learner::DISCRIMINATOR;
 pub use learner::{GanLearner, GanSource};
 pub use losses::{Game, PathLength, gradient_penalty, path_length, wgan_gp};
 pub use networks::{

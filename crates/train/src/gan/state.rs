@@ -5,8 +5,8 @@ use synthmr_nets::generators::gan::{Discriminator, Generator};
 use tch::{Device, Kind, Tensor};
 
 use super::{GanRules, GanSource, Networks, Place};
-use crate::optimiser::Adam;
 use crate::replicas::Replicas;
+use synthmr_nets::optimiser::Adam;
 
 /// Seeds of the two networks' initial weights differ, so that equal names do not give equal values.
 const DISCRIMINATOR_SEED_OFFSET: u64 = 1 << 32;

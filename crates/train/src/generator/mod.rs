@@ -19,4 +19,5 @@ pub(crate) use learner::{AVERAGE, BEST, keyed_normal};
 pub use learner::{DrawOptions, ImageSource, Learner, Measured, is_finite};
 pub use means::Means;
 pub use schedule::{Position, Schedule};
+pub(crate) use trainer::encoded;
 pub use trainer::{GeneratorJob, train};

@@ -209,7 +209,7 @@ impl<'a> Batches<'a> {
 }
 
 /// Slices of a store as planes on the device: `[n, planes, r, r]` in [-1, 1].
-pub(super) fn encoded(store: &SliceStore, planes: &Planes, indices: &[u32]) -> Result<Tensor, TrainError> {
+pub(crate) fn encoded(store: &SliceStore, planes: &Planes, indices: &[u32]) -> Result<Tensor, TrainError> {
     let manifest = store.manifest();
     let mut images = vec![0; indices.len() * manifest.image_bytes()];
     let mut labels = vec![0; indices.len() * manifest.label_bytes()];

@@ -8,7 +8,7 @@ use tch::Tensor;
 
 use crate::TrainError;
 use crate::config::require;
-use crate::optimiser::{AdamW, Sgd};
+use synthmr_nets::optimiser::{AdamW, Sgd};
 
 /// The schedule of the learning rate, and the method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

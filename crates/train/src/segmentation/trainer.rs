@@ -16,9 +16,9 @@ use super::predict::{block_slices, predict_block};
 use super::sources::Mixture;
 use super::{Augmentation, DiceCounts, SegmenterConfig, Source};
 use crate::checkpoint::Checkpoint;
-use crate::optimiser::clip_gradient_norm;
 use crate::run::Run;
 use crate::{Outcome, TrainError, Watch};
+use synthmr_nets::optimiser::clip_gradient_norm;
 
 /// Prefix of the current weights in a checkpoint.
 pub(super) const NETWORK: &str = "network.";

@@ -5,7 +5,7 @@
 mod adopt;
 mod diffusion;
 mod generator;
-mod optimisers;
+mod membership;
 mod replicas;
 mod segmentation;
 mod segmentation_losses;

@@ -18,7 +18,7 @@ use tch::{Kind, Tensor};
 
 pub use config::{AugmentationConfig, Change};
 
-use crate::affine::{self, Between, IDENTITY, Matrix, Outside};
+use synthmr_nets::affine::{self, Between, IDENTITY, Matrix, Outside};
 
 /// What happens to the images of one batch.
 pub struct Augmentation {

@@ -1,7 +1,7 @@
 //! Optimisers on flat parameters: each step is a handful of operations on whole tensors, and the whole state
 //! is in the open, so that a checkpoint can hold it and a resumed run continues to the same bits.
 
-use synthmr_nets::engine::Parameters;
+use crate::engine::Parameters;
 use tch::Tensor;
 
 /// Adam (Kingma and Ba 2015) on one network's flat parameters.

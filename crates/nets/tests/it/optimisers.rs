@@ -1,7 +1,7 @@
 //! Our optimisers on flat parameters beside libtorch's own.
 
 use synthmr_nets::engine::{Init, Parameters, ParametersBuilder};
-use synthmr_train::optimiser::{Adam, AdamW, Sgd, clip_gradient_norm};
+use synthmr_nets::optimiser::{Adam, AdamW, Sgd, clip_gradient_norm};
 use tch::nn::{self, OptimizerConfig};
 use tch::{Device, Kind, Tensor};
 

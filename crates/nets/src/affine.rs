@@ -3,34 +3,34 @@
 use tch::Tensor;
 
 /// A 3x3 matrix on homogeneous image coordinates, where the image spans [-1, 1] in both directions.
-pub(crate) type Matrix = [[f64; 3]; 3];
+pub type Matrix = [[f64; 3]; 3];
 
 /// Nothing moves.
-pub(crate) const IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+pub const IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
 
 /// Factors along x and y.
-pub(crate) fn scaling(x: f64, y: f64) -> Matrix {
+pub fn scaling(x: f64, y: f64) -> Matrix {
     [[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, 1.0]]
 }
 
 /// A turn by `angle` in radians, from x towards y.
-pub(crate) fn rotation(angle: f64) -> Matrix {
+pub fn rotation(angle: f64) -> Matrix {
     let (s, c) = angle.sin_cos();
     [[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]
 }
 
 /// A shift; 2 is a whole side.
-pub(crate) fn translation(x: f64, y: f64) -> Matrix {
+pub fn translation(x: f64, y: f64) -> Matrix {
     [[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]]
 }
 
 /// `a` after `b`.
-pub(crate) fn product(a: Matrix, b: Matrix) -> Matrix {
+pub fn product(a: Matrix, b: Matrix) -> Matrix {
     std::array::from_fn(|i| std::array::from_fn(|j| (0..3).map(|k| a[i][k] * b[k][j]).sum()))
 }
 
 /// Movements as [`resampled`] takes them, f32 `[n, 2, 3]` in the host's memory; none when nothing moves.
-pub(crate) fn rows(movements: &[Matrix]) -> Option<Tensor> {
+pub fn rows(movements: &[Matrix]) -> Option<Tensor> {
     if movements.iter().all(|&movement| movement == IDENTITY) {
         return None;
     }
@@ -40,7 +40,7 @@ pub(crate) fn rows(movements: &[Matrix]) -> Option<Tensor> {
 
 /// How values between pixels are found.
 #[derive(Clone, Copy)]
-pub(crate) enum Between {
+pub enum Between {
     /// From the four pixels around.
     Bilinear = 0,
     /// From the nearest pixel.
@@ -49,7 +49,7 @@ pub(crate) enum Between {
 
 /// What lies outside of an image.
 #[derive(Clone, Copy)]
-pub(crate) enum Outside {
+pub enum Outside {
     /// Zeros.
     Zeros = 0,
     /// The border's pixels, repeated.
@@ -58,7 +58,7 @@ pub(crate) enum Outside {
 
 /// Images f32 `[n, planes, h, w]`, each moved by one movement of `rows` on their device, which maps places of the result to
 /// places of the source.
-pub(crate) fn resampled(images: &Tensor, rows: &Tensor, between: Between, outside: Outside) -> Tensor {
+pub fn resampled(images: &Tensor, rows: &Tensor, between: Between, outside: Outside) -> Tensor {
     let grid = Tensor::affine_grid_generator(rows, images.size(), false);
     images.grid_sampler_2d(&grid, between as i64, outside as i64, false)
 }
