@@ -9,18 +9,19 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use synthmr_core::Digest;
+use serde::{Deserialize, Serialize};
 use synthmr_core::files::{self, Access, FileError, at};
 use synthmr_core::ids::Digester;
 use synthmr_core::records::SCHEMA;
+use synthmr_core::{Digest, limits};
 use synthmr_nets::engine::Precision;
 use synthmr_nets::features::CopyEmbeddingNet;
 use tch::{Device, Tensor};
 
 use super::{Embedding, EmbeddingConfig, EmbeddingError};
 
-/// What `__metadata__.format` says in our files.
-const FORMAT: &str = "synthmr-copy-embedding";
+/// The entry of `__metadata__` that makes a file one of ours.
+const ENTRY: &str = "synthmr-copy-embedding";
 
 /// Largest file that is read: 40 times the default network.
 const FILE_BYTES: u64 = 128 << 20;
@@ -39,12 +40,16 @@ impl Embedding {
             (name.to_owned(), shape, bytes)
         });
         let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = tensors.collect();
-        let header = Header {
-            config: serde_json::to_string(&self.config).unwrap_or_default(),
-            channels: self.channels.to_string(),
-            data: self.data.to_string(),
+        let mut header = Header {
+            schema: SCHEMA,
+            config: self.config.clone(),
+            channels: self.channels,
+            data: self.data.clone(),
+            digest: None,
         };
-        let digest = header.digest(tensors.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice())));
+        header.digest = Some(
+            header.digest_with(tensors.iter().map(|(name, _, bytes)| (name.as_str(), bytes.as_slice()))),
+        );
         let refused = |e: safetensors::SafeTensorError| FileError::Document {
             path: path.to_owned(),
             message: e.to_string(),
@@ -55,7 +60,7 @@ impl Embedding {
                 Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(refused)?))
             })
             .collect();
-        let bytes = safetensors::serialize(views?, Some(header.metadata(&digest))).map_err(refused)?;
+        let bytes = safetensors::serialize(views?, Some(header.metadata()?)).map_err(refused)?;
         files::write_with(path, Access::Private, |w| w.write_all(&bytes))?;
         Ok(())
     }
@@ -80,31 +85,29 @@ impl Embedding {
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(unreadable)?;
         let values = metadata.metadata().clone().unwrap_or_default();
         let tensors = SafeTensors::deserialize(&bytes).map_err(unreadable)?;
-        let value = |key: &str| {
-            values.get(key).cloned().ok_or_else(|| foreign(&format!("{key:?} in the header"), "none".into()))
-        };
-        let format = value("format")?;
-        if format != FORMAT {
-            return Err(foreign(&format!("the format {FORMAT:?}"), format!("{format:?}")));
+        let missing = || foreign(&format!("{ENTRY:?} in the header"), "none".into());
+        let text = values.get(ENTRY).ok_or_else(missing)?;
+        // The schema is looked at first: a header from the future has fields that this version refuses.
+        let Versioned { schema } =
+            serde_json::from_str(text).map_err(|e| foreign("a schema", e.to_string()))?;
+        if schema != u64::from(SCHEMA) {
+            return Err(foreign(&format!("schema {SCHEMA}"), schema.to_string()));
         }
-        let schema = value("schema")?;
-        if schema != SCHEMA.to_string() {
-            return Err(foreign(&format!("schema {SCHEMA}"), schema));
-        }
-        let header = Header { config: value("config")?, channels: value("channels")?, data: value("data")? };
+        let mut header: Header =
+            serde_json::from_str(text).map_err(|e| foreign("its settings", e.to_string()))?;
+        let digest = header.digest.take();
         let mut views = tensors.tensors();
         views.sort_by(|a, b| a.0.cmp(&b.0));
-        let found = header.digest(views.iter().map(|(name, view)| (name.as_str(), view.data())));
-        let digest = value("digest")?;
-        if found.as_str() != digest {
-            return Err(foreign(&format!("content with digest {digest}"), found.to_string()));
+        let found = header.digest_with(views.iter().map(|(name, view)| (name.as_str(), view.data())));
+        if digest.as_ref() != Some(&found) {
+            let stated = digest.map_or_else(|| "none".to_owned(), |digest| digest.short().to_owned());
+            return Err(foreign(&format!("content with digest {stated}"), found.short().to_owned()));
         }
-        let config: EmbeddingConfig =
-            serde_json::from_str(&header.config).map_err(|e| foreign("its settings", e.to_string()))?;
+        let Header { config, channels, data, .. } = header;
         config.validate()?;
-        let channels = header.channels.parse::<i64>().ok().filter(|channels| (1..=32).contains(channels));
-        let channels = channels.ok_or_else(|| foreign("1 to 32 channels", header.channels.clone()))?;
-        let data = Digest::try_from(header.data).map_err(|e| foreign("a digest", e.to_string()))?;
+        if !(1..=limits::IMAGE_CHANNELS as i64).contains(&channels) {
+            return Err(foreign("a usable number of channels", channels.to_string()));
+        }
         let mut weights = BTreeMap::new();
         for (name, view) in views {
             if view.dtype() != Dtype::F32 {
@@ -123,18 +126,30 @@ impl Embedding {
     }
 }
 
-/// What the header says beside the format.
+/// What the header says, as JSON in one entry: the entries of a header have no fixed order, and equal embeddings are to be
+/// equal files.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Header {
-    config: String,
-    channels: String,
-    data: String,
+    schema: u32,
+    config: EmbeddingConfig,
+    channels: i64,
+    data: Digest,
+    /// Of all the rest.
+    digest: Option<Digest>,
+}
+
+/// The one field of a header that every version has.
+#[derive(Deserialize)]
+struct Versioned {
+    schema: u64,
 }
 
 impl Header {
-    /// Of the header and all tensors, which come in the order of their names.
-    fn digest<'a>(&self, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> Digest {
+    /// Of the header and all tensors.
+    fn digest_with<'a>(&self, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> Digest {
         let mut digester = Digester::new();
-        digester.add(self.config.as_bytes()).add(self.channels.as_bytes()).add(self.data.as_bytes());
+        digester.add(Digest::of_json(self).as_str().as_bytes());
         let mut tensors: Vec<(&str, &[u8])> = tensors.collect();
         tensors.sort_by_key(|(name, _)| *name);
         for (name, bytes) in tensors {
@@ -143,15 +158,9 @@ impl Header {
         digester.finish()
     }
 
-    fn metadata(&self, digest: &Digest) -> HashMap<String, String> {
-        let entries = [
-            ("format", FORMAT.to_owned()),
-            ("schema", SCHEMA.to_string()),
-            ("config", self.config.clone()),
-            ("channels", self.channels.clone()),
-            ("data", self.data.clone()),
-            ("digest", digest.to_string()),
-        ];
-        entries.map(|(key, value)| (key.to_owned(), value)).into()
+    fn metadata(&self) -> Result<HashMap<String, String>, FileError> {
+        let text = serde_json::to_string(self)
+            .map_err(|e| FileError::Document { path: ENTRY.into(), message: e.to_string() })?;
+        Ok(HashMap::from([(ENTRY.to_owned(), text)]))
     }
 }
