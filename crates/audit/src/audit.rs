@@ -28,8 +28,8 @@ use crate::work::{Watch, Work};
 
 /// Share of new subjects' images that may be flagged.
 const FALSE_ALARM_RATE: f64 = 0.01;
-/// Share of confirmed copies that may be none.
-const DISCOVERY_RATE: f64 = 0.05;
+/// Share of confirmed copies that may be none. Small, because the tail of the null is extrapolated.
+const DISCOVERY_RATE: f64 = 0.01;
 /// Bootstrap resamples.
 const RESAMPLES: usize = 4000;
 /// Level of the intervals.

@@ -20,7 +20,9 @@ const RANGES: f64 = 4.0;
 const TWIN: f64 = 1.5;
 /// One subject in so many may be a twin.
 const TWINS_AT_MOST: usize = 4;
-/// Smallest spread of margins, so that a cohort of equal images gives no infinite scores.
+/// Smallest unit of margins, on Fisher's scale: where few images are nearly equal, their spread says nothing.
+const SMALLEST_UNIT: f64 = 0.2;
+/// Smallest mean excess of the tail.
 const SMALLEST_SPREAD: f64 = 1e-3;
 
 /// What was found for one query.
@@ -136,7 +138,7 @@ impl Calibration {
             };
             let of = |margins: &mut Vec<(f64, f64)>| {
                 let middle = weighted_quantile(margins, 0.5);
-                (middle, (RANGES * (weighted_quantile(margins, 0.75) - middle)).max(SMALLEST_SPREAD))
+                (middle, (RANGES * (weighted_quantile(margins, 0.75) - middle)).max(SMALLEST_UNIT))
             };
             let whole = of(&mut margins(None));
             (0..STRATA)

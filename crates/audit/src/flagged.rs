@@ -37,13 +37,13 @@ pub(crate) fn decide(
     (indices, queries): (&[u32], &[Query]),
     discovery_rate: f64,
 ) -> Decided {
-    let confirmed_of = |scores: &[Option<Score>]| {
-        let p = |score: &Option<Score>| score.map_or(1.0, |score| calibration.p_value(score.value));
-        benjamini_hochberg(&scores.iter().map(p).collect::<Vec<_>>(), discovery_rate)
-    };
     let train: Vec<Option<Score>> = queries.iter().map(|query| calibration.train(query)).collect();
     let held_out: Vec<Option<Score>> = queries.iter().map(|query| calibration.held_out(query)).collect();
-    let (of_train, of_held_out) = (confirmed_of(&train), confirmed_of(&held_out));
+    // One family: an image has two chances to be confirmed falsely.
+    let p = |score: &Option<Score>| score.map_or(1.0, |score| calibration.p_value(score.value));
+    let p_values: Vec<f64> = train.iter().chain(&held_out).map(p).collect();
+    let confirmed = benjamini_hochberg(&p_values, discovery_rate);
+    let (of_train, of_held_out) = confirmed.split_at(queries.len());
     let mut decided = Decided {
         images: Vec::new(),
         flagged: 0,

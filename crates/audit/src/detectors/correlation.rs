@@ -36,14 +36,11 @@ const READ_AT_ONCE: usize = 128;
 const SMOOTH: f64 = 1.5;
 const FINE_FROM: f64 = 1.0;
 const FINE_TO: f64 = 3.0;
-/// Small squares along a side of the fine grid, and the variance below which they count less, as a share of the image's.
-const TILES: i64 = 8;
-const SMALLEST_VARIANCE: f64 = 0.01;
 /// A Gaussian of standard deviation 1 in the form that [`gaussian_blur`] takes: `2^-(x / s)^2`.
 const SIGMA: f64 = 1.177_410_022_515_474_7;
 
 /// The measures.
-const MEASURES: [&str; 4] = ["brain", "detail", "contrast", "parts"];
+const MEASURES: [&str; 3] = ["brain", "detail", "contrast"];
 
 /// Correlation within the head; see the module.
 pub struct Correlation<'a> {
@@ -239,18 +236,16 @@ impl<'a> Correlation<'a> {
         let table = |[a, b]: &[Tensor; 2]| correlations(a, b, &inner);
         let (from, to) = (blurred(FINE_FROM), blurred(FINE_TO));
         let band = [&from[0] - &to[0], &from[1] - &to[1]];
-        let (low, band) = (table(&blurred(SMOOTH)), table(&band));
-        let parts = better_half(&from[0], &from[1], &inner);
-        Ok(self.collect(&candidates, queries.size()[0] as usize, [&low, &band, &parts]))
+        Ok(self.collect(&candidates, queries.size()[0] as usize, &table(&blurred(SMOOTH)), &table(&band)))
     }
 
-    /// From correlations `[pairs, c, c]`, smoothed and of fine structure, and those of parts `[pairs]`, of every candidate to
-    /// what each measure found.
+    /// From correlations `[pairs, c, c]` of every candidate to what each measure found.
     fn collect(
         &self,
         candidates: &[Candidate],
         queries: usize,
-        [low, band, parts]: [&Tensor; 3],
+        low: &Tensor,
+        band: &Tensor,
     ) -> Vec<Vec<Found>> {
         let mut similar = vec![vec![SubjectSimilarities::default(); queries]; MEASURES.len()];
         let largest = low.abs().amax([1i64, 2].as_slice(), false);
@@ -263,8 +258,7 @@ impl<'a> Correlation<'a> {
         };
         for (row, candidate) in candidates.iter().enumerate() {
             let row = row as i64;
-            let single = |values: &Tensor| values.double_value(&[row]);
-            let values = [mean(&low, row), mean(&band, row), single(&largest), single(parts)];
+            let values = [mean(&low, row), mean(&band, row), largest.double_value(&[row])];
             for (measure, value) in similar.iter_mut().zip(values) {
                 measure[candidate.query].add(candidate.subject, value, candidate.position);
             }
@@ -287,7 +281,6 @@ impl Detector for Correlation<'_> {
             "correlation inside the head over all contrasts, smoothed, after alignment",
             "correlation of fine structure inside the head over all contrasts, after alignment",
             "largest correlation of any contrast with any contrast inside the head, whatever its sign, after alignment",
-            "correlation in the better half of small squares of the head over all contrasts, after alignment",
         ][measure]
     }
 
@@ -302,33 +295,6 @@ impl Detector for Correlation<'_> {
         }
         Ok(all)
     }
-}
-
-/// Mean correlation `[n]` over the better half of small squares inside a mask, all contrasts together: what is left of a copy
-/// whose other half was covered, replaced or moved.
-fn better_half(a: &Tensor, b: &Tensor, mask: &Tensor) -> Tensor {
-    let tile = (a.size()[2] / TILES).max(2);
-    let mean = |x: &Tensor| x.avg_pool2d([tile, tile], [tile, tile], [0, 0], false, true, None);
-    let inside = mean(mask);
-    let weight = inside.clamp_min(1e-3);
-    // Every contrast counts alike, and squares whose grey levels hardly vary are not blown up.
-    let [a, b] = [a, b].map(|x| standardised(x, mask));
-    let within = |x: &Tensor, y: &Tensor| {
-        let product = mean(&(x * y)) / &weight - mean(x) * mean(y) / weight.square();
-        product.sum_dim_intlist([1i64].as_slice(), false, Kind::Float)
-    };
-    let floor = a.size()[1] as f64 * SMALLEST_VARIANCE / (a.size()[2] * a.size()[3]) as f64;
-    let scale = ((within(&a, &a) + floor) * (within(&b, &b) + floor)).sqrt();
-    let r = (within(&a, &b) / scale).flatten(1, -1).clamp(-0.999, 0.999);
-    let counted = inside.flatten(1, -1).ge(0.5);
-    let tiles = r.size()[1];
-    let (sorted, _) = r.masked_fill(&counted.logical_not(), -1.0).sort(1, true);
-    let half =
-        (counted.sum_dim_intlist([1i64].as_slice(), true, Kind::Int64) + 1).divide_scalar_mode(2, "floor");
-    let kept =
-        Tensor::arange(tiles, (Kind::Int64, Device::Cpu)).unsqueeze(0).lt_tensor(&half).to_kind(Kind::Float);
-    let count = kept.sum_dim_intlist([1i64].as_slice(), false, Kind::Float).clamp_min(1.0);
-    ((sorted.atanh() * kept).sum_dim_intlist([1i64].as_slice(), false, Kind::Float) / count).tanh()
 }
 
 /// Images in the common frame with mean 0 and norm 1 inside the head, 0 outside: `[n, c, side, side]`.

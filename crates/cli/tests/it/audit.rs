@@ -22,9 +22,9 @@ fn mode(path: &Path) -> u32 {
 fn an_exact_replay_is_found_after_a_kill_and_stays_inside() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    run(folder, "phantom ph --subjects 10 --seed 7 --size 32", 0);
+    run(folder, "phantom ph --subjects 14 --seed 7 --size 64", 0);
     let split = "train=0.5,val=0.1,control=0.2,test=0.2";
-    run(folder, &format!("import ph --out ph.store --resolution 16 --split {split} --seed 7"), 0);
+    run(folder, &format!("import ph --out ph.store --resolution 32 --split {split} --seed 7"), 0);
     let line = "audit --real ph.store --synthetic ph.store:train --out audit --planted 1";
     let mut child = spawn(folder, line);
     let work = folder.join("audit/work");
@@ -66,7 +66,7 @@ fn an_exact_replay_is_found_after_a_kill_and_stays_inside() {
     }
 
     // A cohort without control subjects cannot be audited, and says so.
-    run(folder, "import ph --out no.store --resolution 16 --split train=0.7,val=0.3 --seed 7", 0);
+    run(folder, "import ph --out no.store --resolution 32 --split train=0.7,val=0.3 --seed 7", 0);
     let (_, err) = run(folder, "audit --real no.store --synthetic ph.store:test --out none", 3);
     assert!(err.contains("expected at least 1 subjects in the part `control`, found 0"), "{err}");
 }
