@@ -48,7 +48,7 @@ fn freed_memory_is_kept_for_the_next_step() {
     let folder = tempfile::tempdir().unwrap();
     let output = crate::synthmr(folder.path()).env("MALLOC_CONF", "stats_print:true").arg("doctor").output();
     let text = String::from_utf8(output.unwrap().stderr).unwrap();
-    for option in ["opt.dirty_decay_ms: -1", "opt.muzzy_decay_ms: -1"] {
+    for option in ["opt.dirty_decay_ms: -1", "opt.muzzy_decay_ms: -1", "opt.lg_extent_max_active_fit: 30"] {
         assert!(text.contains(option), "{option} is missing in\n{text}");
     }
 }
