@@ -16,6 +16,7 @@ mod evaluate;
 mod nearest;
 pub mod overlap;
 mod pair;
+pub mod realism;
 pub mod statistics;
 mod summarise;
 pub mod surface;

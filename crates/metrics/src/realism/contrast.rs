@@ -1,0 +1,43 @@
+//! Whether the contrasts of an image belong together: a T1ce that shows another head than its T1 is no image of anyone.
+
+/// Pearson correlation of two contrasts over the pixels where any of `contrasts` is not zero, `[pixels]` each; none where
+/// one of both is constant there. Background is left out: it is black in all contrasts, and would lift every value.
+pub fn masked_correlation(contrasts: &[&[u8]], first: usize, second: usize) -> Option<f64> {
+    let inside = |pixel: &usize| contrasts.iter().any(|plane| plane[*pixel] != 0);
+    let (mut n, mut sums, mut squares, mut product) = (0.0, [0.0; 2], [0.0; 2], 0.0);
+    for pixel in (0..contrasts[first].len()).filter(inside) {
+        let values = [first, second].map(|contrast| f64::from(contrasts[contrast][pixel]));
+        n += 1.0;
+        product += values[0] * values[1];
+        for (i, value) in values.into_iter().enumerate() {
+            sums[i] += value;
+            squares[i] += value * value;
+        }
+    }
+    // Sums of whole numbers: exact, so a constant contrast has a variance of exactly zero.
+    let variance = |i: usize| n * squares[i] - sums[i] * sums[i];
+    let scale = (variance(0) * variance(1)).sqrt();
+    (scale > 0.0).then(|| (n * product - sums[0] * sums[1]) / scale)
+}
+
+/// All pairs of `channels` contrasts, in order.
+pub fn pairs(channels: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..channels).flat_map(move |first| (first + 1..channels).map(move |second| (first, second)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn background_does_not_count() {
+        let (a, b, c) = ([0, 10, 20, 30, 0], [0, 30, 20, 10, 0], [0, 0, 0, 7, 0]);
+        let contrasts = [&a[..], &b, &c];
+        assert_eq!(masked_correlation(&contrasts, 0, 1), Some(-1.0));
+        assert_eq!(masked_correlation(&contrasts, 0, 0), Some(1.0));
+        let flat = [5u8; 5];
+        assert_eq!(masked_correlation(&[&a, &flat], 0, 1), None, "constant");
+        assert_eq!(masked_correlation(&[&[0; 5], &[0; 5]], 0, 1), None, "no foreground");
+        assert_eq!(pairs(3).collect::<Vec<_>>(), [(0, 1), (0, 2), (1, 2)]);
+    }
+}
