@@ -6,6 +6,7 @@
 
 mod allocator;
 pub mod engine;
+pub mod features;
 pub mod generators;
 pub mod layers;
 pub mod segmenters;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod diffusion_unet;
+mod features;
 mod golden;
 mod growing;
 mod resenc;
