@@ -3,6 +3,7 @@
 
 mod comparison;
 mod evaluation;
+mod realism;
 mod run;
 mod sheet;
 mod store;
@@ -11,6 +12,7 @@ pub use comparison::{ComparisonRecord, ComparisonRow, ConditionRecord, Scored};
 pub use evaluation::{
     EmptyCounts, EvaluationRecord, EvaluationSettings, Interval, MetricSummary, MetricValues, SubjectResult,
 };
+pub use realism::{Better, FeatureRecord, RealismRecord, RealismResult, RealismSettings};
 pub use run::{EngineRecord, InputRecord, ModelKind, RunRecord, Tick, Tool};
 pub use sheet::ContactSheet;
 pub use store::{
