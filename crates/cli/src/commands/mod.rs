@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod import;
 pub(crate) mod phantom;
+pub(crate) mod realism;
 pub(crate) mod report;
 pub(crate) mod sample;
 pub(crate) mod train;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Train(train) => train.run(common),
         Verb::Adopt(adopt) => adopt.run(common),
         Verb::Sample(sample) => sample.run(common),
+        Verb::Realism(realism) => realism.run(common),
         Verb::Evaluate(evaluate) => evaluate.run(common),
         Verb::Compare(compare) => compare.run(common),
         Verb::Report(report) => report.run(),

@@ -15,7 +15,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{Mode, Segmenter, halving_weights};
+use super::{Mode, Segmenter, halving_weights, pooled};
 use crate::engine::{Init, Parameters, ParametersBuilder, Precision, Scope};
 use crate::layers::{Conv2d, InstanceNorm};
 
@@ -233,6 +233,17 @@ impl Segmenter for UNet {
 
     fn forward_levels(&self, images: &Tensor, levels: usize, _: Mode) -> Vec<Tensor> {
         self.forward_deep(images, levels)
+    }
+
+    fn bottleneck(&self, images: &Tensor) -> Tensor {
+        let mut x = images.to_kind(self.compute);
+        for (level, block) in self.encoder.iter().enumerate() {
+            if level > 0 {
+                x = x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false);
+            }
+            x = block.forward(&x);
+        }
+        pooled(&x, self.parameters.flat().kind())
     }
 }
 
