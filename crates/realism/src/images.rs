@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_metrics::realism::annotation::{self, Annotation, ClassShape, total_variation};
-use synthmr_metrics::realism::contrast::{masked_correlation, pairs};
+use synthmr_metrics::realism::contrast::{BACKGROUND, masked_correlation, pairs};
 use synthmr_metrics::realism::histogram::{wasserstein_of_histograms, wasserstein_of_samples};
 use synthmr_metrics::realism::ms_ssim::ms_ssim;
 use synthmr_metrics::realism::spectrum;
@@ -114,8 +114,9 @@ impl Rows for Annotations {
 }
 
 impl Annotations {
-    /// Distances from `self`, the real annotations, to `other`: for each foreground class presence, area, components and
-    /// place, then the borders of all classes.
+    /// Distances from `self`, the real annotations, to `other`: for each foreground class the share of images that have it,
+    /// and among those its area (in shares of the real mean), its parts and its place (in sides of the image); then the
+    /// borders of all classes.
     pub(crate) fn distances(&self, other: &Self) -> Vec<Option<f64>> {
         let classes = self.0.first().map_or(0, |annotation| annotation.classes.len());
         let mut distances = Vec::new();
@@ -128,13 +129,13 @@ impl Annotations {
             let presence = a.len() as f64 / self.0.len() as f64 - b.len() as f64 / other.0.len() as f64;
             let distance = |of: fn(&ClassShape) -> f64| {
                 let values = |shapes: &[ClassShape]| shapes.iter().map(of).collect::<Vec<f64>>();
-                let (a, b) = (values(&a), values(&b));
-                let deviation = deviation(&a).filter(|&deviation| deviation > 0.0)?;
-                Some(wasserstein_of_samples(&a, &b)? / deviation)
+                wasserstein_of_samples(&values(&a), &values(&b))
             };
+            let area = mean(a.iter().map(|shape| f64::from(shape.area)));
             let place = [distance(|shape| shape.row), distance(|shape| shape.column)];
             distances.push(Some(presence.abs()));
-            distances.push(distance(|shape| f64::from(shape.area)));
+            distances
+                .push(distance(|shape| f64::from(shape.area)).zip(area).map(|(moved, area)| moved / area));
             distances.push(distance(|shape| f64::from(shape.components)));
             distances.push(place[0].zip(place[1]).map(|(row, column)| (row + column) / 2.0));
         }
@@ -148,11 +149,6 @@ impl Annotations {
         distances.push(total_variation(&borders(self), &borders(other)));
         distances
     }
-}
-
-fn deviation(values: &[f64]) -> Option<f64> {
-    let centre = mean(values.iter().copied())?;
-    mean(values.iter().map(|value| (value - centre).powi(2))).map(f64::sqrt)
 }
 
 /// Describes all images of a set.
@@ -202,12 +198,12 @@ pub(crate) fn describe(
     Ok((profiles, Annotations(annotations)))
 }
 
-/// Grey levels of the foreground: what is not zero.
+/// Grey levels of the foreground.
 fn histogram(plane: &[u8]) -> [f32; BINS] {
     let mut counts = [0f32; BINS];
     plane
         .iter()
-        .filter(|&&pixel| pixel != 0)
+        .filter(|&&pixel| pixel > BACKGROUND)
         .for_each(|&pixel| counts[usize::from(pixel) / BIN_WIDTH] += 1.0);
     counts
 }

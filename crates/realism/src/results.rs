@@ -24,6 +24,8 @@ impl Basis<'_> {
     /// One result.
     pub(crate) fn result(&self, name: Name, estimate: &Estimate, held_out: Option<f64>) -> RealismResult {
         let Estimate { value, interval, floor, matched } = *estimate;
+        let (least, most) = range(name.metric);
+        let interval = interval.map(|(low, high)| (low.clamp(least, most), high.clamp(least, most)));
         RealismResult {
             metric: name.metric.to_owned(),
             features: self.features.to_owned(),
@@ -54,6 +56,17 @@ pub(crate) const FEATURE_METRICS: [(&str, Better); 6] = [
     ("density", Better::Floor),
     ("coverage", Better::Higher),
 ];
+
+/// What values of a metric can be; a quantile that was moved may lie outside.
+fn range(metric: &str) -> (f64, f64) {
+    match metric {
+        "kid" => (f64::NEG_INFINITY, f64::INFINITY),
+        "precision" | "recall" | "coverage" | "ms_ssim" | "annotation_presence" | "annotation_borders" => {
+            (0.0, 1.0)
+        }
+        _ => (0.0, f64::INFINITY),
+    }
+}
 
 /// Names of [`crate::images::Profiles::distances`].
 pub(crate) fn profile_names(channels: &[String]) -> Vec<Name> {

@@ -9,7 +9,7 @@
 //!
 //! Where a set has no more images than features, its covariance has no full rank. The distance is still defined (and still
 //! biased upwards by the few images), [`Frechet::rank_deficient`] says so, and [`frechet`] then computes the last trace as
-//! the sum of the singular values of the cross products of the centred images, to which nothing small is added.
+//! the sum of the singular values of the cross products of the centred images: a smaller matrix, and no null directions.
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
@@ -20,8 +20,7 @@ use super::{FeatureError, Features};
 /// Name of the metric in errors.
 const NAME: &str = "frechet distance";
 
-/// Largest side of the matrix of cross products: its singular values take as long as the eigenvalues of covariances of
-/// 2,048 features.
+/// Largest side of the matrix of cross products: beyond it the covariances of 2,048 features are the smaller matrices.
 const CROSS_IMAGES: usize = 2048;
 
 /// Images that are centred at once.
@@ -166,7 +165,8 @@ fn product_roots(a: &Mat<f64>, b: &Mat<f64>) -> Result<f64, FeatureError> {
 }
 
 /// The same distance without covariances: with X and Y the centred images over the roots of n - 1, S1 = X' X and
-/// S2 = Y' Y, and the roots of the eigenvalues of S1 S2 are the singular values of X Y'.
+/// S2 = Y' Y, and the roots of the eigenvalues of S1 S2 are the singular values of X Y', taken as the roots of the
+/// eigenvalues of X Y' Y X'.
 fn of_few_images(a: Features<'_>, b: Features<'_>) -> Result<Frechet, FeatureError> {
     check_count(a)?;
     check_count(b)?;
@@ -174,14 +174,18 @@ fn of_few_images(a: Features<'_>, b: Features<'_>) -> Result<Frechet, FeatureErr
     let scale = |features: Features<'_>| 1.0 / (features.rows() as f64 - 1.0).sqrt();
     let x = centred(a, &mean_a, 0, a.rows(), scale(a));
     let y = centred(b, &mean_b, 0, b.rows(), scale(b));
-    let mut cross = Mat::zeros(a.rows(), b.rows());
-    matmul(cross.as_mut(), Accum::Replace, x.as_ref(), y.transpose(), 1.0, get_global_parallelism());
-    let singular = cross
-        .singular_values()
-        .map_err(|_| FeatureError::NotConverged { metric: NAME, dims: a.rows().max(b.rows()) })?;
+    let (fewer, more) = if a.rows() <= b.rows() { (&x, &y) } else { (&y, &x) };
+    let parallelism = get_global_parallelism();
+    let mut cross = Mat::zeros(fewer.nrows(), more.nrows());
+    matmul(cross.as_mut(), Accum::Replace, fewer.as_ref(), more.transpose(), 1.0, parallelism);
+    let mut squares = Mat::zeros(fewer.nrows(), fewer.nrows());
+    matmul(squares.as_mut(), Accum::Replace, cross.as_ref(), cross.transpose(), 1.0, parallelism);
+    let eigenvalues = squares
+        .self_adjoint_eigenvalues(Side::Lower)
+        .map_err(|_| FeatureError::NotConverged { metric: NAME, dims: fewer.nrows() })?;
+    let roots: f64 = eigenvalues.into_iter().map(|value| value.max(0.0).sqrt()).sum();
     let means: f64 = mean_a.iter().zip(&mean_b).map(|(a, b)| (a - b).powi(2)).sum();
-    let distance =
-        means + x.squared_norm_l2() + y.squared_norm_l2() - 2.0 * singular.into_iter().sum::<f64>();
+    let distance = means + x.squared_norm_l2() + y.squared_norm_l2() - 2.0 * roots;
     Ok(Frechet { distance: distance.max(0.0), rank_deficient: true })
 }
 
