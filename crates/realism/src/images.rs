@@ -103,9 +103,17 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
+/// The annotation of an image, and what lies under it.
+#[derive(Clone, Debug)]
+pub(crate) struct Marked {
+    annotation: Annotation,
+    /// Mean grey level of each contrast inside each foreground class, `[classes, channels]`; 0 where there is none.
+    levels: Vec<f64>,
+}
+
 /// The annotation of every image.
 #[derive(Clone, Debug)]
-pub(crate) struct Annotations(Vec<Annotation>);
+pub(crate) struct Annotations(Vec<Marked>);
 
 impl Rows for Annotations {
     fn gathered(&self, rows: &[u32]) -> Self {
@@ -115,40 +123,59 @@ impl Rows for Annotations {
 
 impl Annotations {
     /// Distances from `self`, the real annotations, to `other`: for each foreground class the share of images that have it,
-    /// and among those its area (in shares of the real mean), its parts and its place (in sides of the image); then the
-    /// borders of all classes.
+    /// and among those its area (in shares of the real mean), its parts, its place (in sides of the image) and the mean grey
+    /// level of each contrast inside it; then the borders of all classes.
     pub(crate) fn distances(&self, other: &Self) -> Vec<Option<f64>> {
-        let classes = self.0.first().map_or(0, |annotation| annotation.classes.len());
+        let Some(first) = self.0.first() else { return Vec::new() };
+        let classes = first.annotation.classes.len();
+        let channels = first.levels.len() / classes.max(1);
         let mut distances = Vec::new();
         for class in 0..classes {
-            let with = |annotations: &Self| -> Vec<ClassShape> {
-                let shapes = annotations.0.iter().map(|annotation| annotation.classes[class]);
-                shapes.filter(|shape| shape.area > 0).collect()
+            let with = |annotations: &Self, of: &dyn Fn(&Marked, &ClassShape) -> f64| -> Vec<f64> {
+                let shapes = annotations.0.iter().map(|marked| (marked, &marked.annotation.classes[class]));
+                shapes.filter(|(_, shape)| shape.area > 0).map(|(marked, shape)| of(marked, shape)).collect()
             };
-            let (a, b) = (with(self), with(other));
+            let distance = |of: &dyn Fn(&Marked, &ClassShape) -> f64| {
+                wasserstein_of_samples(&with(self, of), &with(other, of))
+            };
+            let area = |_: &Marked, shape: &ClassShape| f64::from(shape.area);
+            let (a, b) = (with(self, &area), with(other, &area));
             let presence = a.len() as f64 / self.0.len() as f64 - b.len() as f64 / other.0.len() as f64;
-            let distance = |of: fn(&ClassShape) -> f64| {
-                let values = |shapes: &[ClassShape]| shapes.iter().map(of).collect::<Vec<f64>>();
-                wasserstein_of_samples(&values(&a), &values(&b))
-            };
-            let area = mean(a.iter().map(|shape| f64::from(shape.area)));
-            let place = [distance(|shape| shape.row), distance(|shape| shape.column)];
+            let place = [distance(&|_, shape| shape.row), distance(&|_, shape| shape.column)];
             distances.push(Some(presence.abs()));
-            distances
-                .push(distance(|shape| f64::from(shape.area)).zip(area).map(|(moved, area)| moved / area));
-            distances.push(distance(|shape| f64::from(shape.components)));
+            distances.push(distance(&area).zip(mean(a.into_iter())).map(|(moved, area)| moved / area));
+            distances.push(distance(&|_, shape| f64::from(shape.components)));
             distances.push(place[0].zip(place[1]).map(|(row, column)| (row + column) / 2.0));
+            let level =
+                |channel: usize| distance(&move |marked, _| marked.levels[class * channels + channel]);
+            distances.extend((0..channels).map(level));
         }
         let borders = |annotations: &Self| {
             let mut sums = vec![0.0; (classes + 1) * (classes + 1)];
-            for annotation in &annotations.0 {
-                sums.iter_mut().zip(&annotation.borders).for_each(|(sum, &count)| *sum += f64::from(count));
+            for marked in &annotations.0 {
+                sums.iter_mut()
+                    .zip(&marked.annotation.borders)
+                    .for_each(|(sum, &count)| *sum += f64::from(count));
             }
             sums
         };
         distances.push(total_variation(&borders(self), &borders(other)));
         distances
     }
+}
+
+/// Mean grey level of each contrast inside each foreground class.
+fn levels(planes: &[&[u8]], label: &[u8], annotation: &Annotation) -> Vec<f64> {
+    let mut sums = vec![0.0; annotation.classes.len() * planes.len()];
+    for (channel, plane) in planes.iter().enumerate() {
+        for (&level, &class) in plane.iter().zip(label).filter(|(_, class)| **class > 0) {
+            sums[(usize::from(class) - 1) * planes.len() + channel] += f64::from(level);
+        }
+    }
+    for (class, sums) in annotation.classes.iter().zip(sums.chunks_exact_mut(planes.len())) {
+        sums.iter_mut().for_each(|sum| *sum /= f64::from(class.area.max(1)));
+    }
+    sums
 }
 
 /// Describes all images of a set.
@@ -179,19 +206,16 @@ pub(crate) fn describe(
             let correlation =
                 |(a, b): (usize, usize)| masked_correlation(&planes, a, b).map_or(f32::NAN, |r| r as f32);
             let correlations: Vec<f32> = pairs(channels).map(correlation).collect();
-            (
-                histograms,
-                spectra,
-                correlations,
-                annotation::describe(set.label(place), height, width, classes),
-            )
+            let annotation = annotation::describe(set.label(place), height, width, classes);
+            let levels = levels(&planes, set.label(place), &annotation);
+            (histograms, spectra, correlations, Marked { annotation, levels })
         };
         let described: Vec<_> = (start..end).into_par_iter().map(one).collect();
-        for (histograms, spectra, correlations, annotation) in described {
+        for (histograms, spectra, correlations, marked) in described {
             profiles.histograms.extend(histograms);
             profiles.spectra.extend(spectra);
             profiles.correlations.extend(correlations);
-            annotations.push(annotation);
+            annotations.push(marked);
         }
         progress.add(end - start)?;
     }

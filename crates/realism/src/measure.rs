@@ -95,7 +95,9 @@ pub fn measure(
     results.extend(work.of_pairs(channels));
     let annotations = described.try_map(|(_, annotations)| Ok(annotations.clone()))?;
     let basis = work.basis("annotation");
-    results.extend(plain(&basis, &draws, &annotations, annotation_names(&classes), |a, b| a.distances(b)));
+    results.extend(plain(&basis, &draws, &annotations, annotation_names(&classes, channels), |a, b| {
+        a.distances(b)
+    }));
 
     let settings = settings(options, work.kernel_images());
     Ok(RealismRecord {

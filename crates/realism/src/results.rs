@@ -93,13 +93,17 @@ fn named(metric: &'static str, mut channels: Vec<String>, better: Better) -> Vec
 }
 
 /// Names of [`crate::images::Annotations::distances`], for the foreground classes.
-pub(crate) fn annotation_names(classes: &[String]) -> Vec<Name> {
-    let name = |metric, channel: &str| Name { metric, channel: channel.to_owned(), better: Better::Lower };
-    let of_class = |class: &String| {
-        ["annotation_presence", "annotation_area", "annotation_components", "annotation_position"]
-            .map(|metric| name(metric, class))
-    };
-    let mut names: Vec<Name> = classes.iter().flat_map(of_class).collect();
-    names.push(name("annotation_borders", "all"));
+pub(crate) fn annotation_names(classes: &[String], channels: &[String]) -> Vec<Name> {
+    let name = |metric, channel: String| Name { metric, channel, better: Better::Lower };
+    let mut names = Vec::new();
+    for class in classes {
+        let shape =
+            ["annotation_presence", "annotation_area", "annotation_components", "annotation_position"];
+        names.extend(shape.map(|metric| name(metric, class.clone())));
+        names.extend(
+            channels.iter().map(|channel| name("annotation_intensity", format!("{class}/{channel}"))),
+        );
+    }
+    names.push(name("annotation_borders", "all".to_owned()));
     names
 }

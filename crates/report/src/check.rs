@@ -42,6 +42,9 @@ pub(crate) fn inputs(inputs: &ReportInputs) -> Result<(), ReportError> {
             return Err(ReportError::DuplicateCondition { condition: evaluation.condition.clone() });
         }
     }
+    for realism in &inputs.realism {
+        schema(format!("realism of {:?}", realism.record.synthetic.name), realism.record.schema)?;
+    }
     splits(inputs)
 }
 

@@ -1,6 +1,6 @@
 //! What a report is made from. Every part may be missing; the report then says so in its place.
 
-use synthmr_core::records::{ContactSheet, EvaluationRecord, RunRecord, StoreManifest, Tick};
+use synthmr_core::records::{ContactSheet, EvaluationRecord, RealismRecord, RunRecord, StoreManifest, Tick};
 
 /// Everything that a report shows.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub struct ReportInputs {
     pub runs: Vec<RunInput>,
     /// Evaluations, one a condition.
     pub evaluations: Vec<EvaluationInput>,
+    /// Measurements of realism, in the order in which they are shown.
+    pub realism: Vec<RealismInput>,
 }
 
 /// A store as far as a report may see it: its manifest and the pictures made for people.
@@ -57,4 +59,13 @@ pub struct EvaluationInput {
     pub condition: String,
     /// `eval.json`.
     pub record: EvaluationRecord,
+}
+
+/// How close a synthetic set is to a real one.
+#[derive(Clone, Debug)]
+pub struct RealismInput {
+    /// The condition whose evaluation it stands beside, if any: metrics are ranked beside Dice over such pairs.
+    pub name: Option<String>,
+    /// `realism.json`.
+    pub record: RealismRecord,
 }

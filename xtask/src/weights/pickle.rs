@@ -92,7 +92,7 @@ pub(super) fn state_dict(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Strin
             tensors.insert(
                 name.clone(),
                 tensor(storage, *offset, shape, stride)
-                    .ok_or_else(|| format!("{name}: expected contiguous elements inside its storage"))?,
+                    .ok_or_else(|| format!("{name}: expected its elements inside its storage"))?,
             );
         }
     }
@@ -107,19 +107,28 @@ fn element_bytes(kind: &str) -> Option<usize> {
     }
 }
 
-/// The elements of a view, which has to be contiguous.
+/// The elements of a view in the order of its indices; none when it reaches out of its storage.
 fn tensor(storage: &[u8], offset: i64, shape: &[i64], stride: &[i64]) -> Option<Tensor> {
-    let mut count = 1i64;
-    for (side, stride) in shape.iter().zip(stride).rev() {
-        if *side < 1 || (*side > 1 && *stride != count) {
-            return None;
-        }
-        count = count.checked_mul(*side)?;
+    if shape.len() != stride.len() {
+        return None;
     }
-    let start = usize::try_from(offset).ok()?.checked_mul(4)?;
-    let end = start.checked_add(usize::try_from(count).ok()?.checked_mul(4)?)?;
-    let shape = shape.iter().map(|&side| side as u64).collect();
-    Some(Tensor { shape, bytes: storage.get(start..end)?.to_vec() })
+    let elements = storage.len() / 4;
+    let shape: Vec<u64> = shape.iter().map(|&side| u64::try_from(side).ok()).collect::<Option<_>>()?;
+    let count = shape.iter().try_fold(1u64, |count, &side| count.checked_mul(side))?;
+    if usize::try_from(count).ok()? > elements {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(4 * count as usize);
+    for index in 0..count {
+        let (mut rest, mut place) = (index, offset);
+        for (&side, &stride) in shape.iter().zip(stride).rev() {
+            place = place.checked_add(stride.checked_mul((rest % side) as i64)?)?;
+            rest /= side;
+        }
+        let start = usize::try_from(place).ok().filter(|&place| place < elements)?;
+        bytes.extend_from_slice(&storage[4 * start..4 * start + 4]);
+    }
+    Some(Tensor { shape, bytes })
 }
 
 /// Reads one pickle after the other.
@@ -321,14 +330,18 @@ mod tests {
 
     /// `torch.save({"w": 2 x 2 floats}, file, _use_new_zipfile_serialization=False)`, written out.
     fn file(call: &str, kind: &str) -> Vec<u8> {
+        file_with(call, kind, *b"K\x02K\x01")
+    }
+
+    fn file_with(call: &str, kind: &str, stride: [u8; 4]) -> Vec<u8> {
         let mut bytes = vec![0x80, 2, 0x8a, 10];
         bytes.extend(MAGIC);
         bytes.extend(b".\x80\x02M\xe9\x03.\x80\x02}q\x00.");
         bytes.extend(b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01(X\x01\x00\x00\x00w");
         bytes.extend(format!("c{call}\n((X\x07\x00\x00\x00storagec{kind}\n").bytes());
-        bytes.extend(
-            b"X\x01\x00\x00\x007X\x03\x00\x00\x00cpuK\x04NtQK\x00K\x02K\x02\x86K\x02K\x01\x86\x89h\x00)RtRu.",
-        );
+        bytes.extend(b"X\x01\x00\x00\x007X\x03\x00\x00\x00cpuK\x04NtQK\x00K\x02K\x02\x86");
+        bytes.extend(stride);
+        bytes.extend(b"\x86\x89h\x00)RtRu.");
         bytes.extend(b"\x80\x02]q\x00X\x01\x00\x00\x007a.");
         bytes.extend(4u64.to_le_bytes());
         bytes.extend([1.0f32, 2.0, 3.0, -4.5].iter().flat_map(|value| value.to_le_bytes()));
@@ -343,6 +356,16 @@ mod tests {
         let found = state_dict(&file(REBUILD, FLOAT)).unwrap();
         let expected = [1.0f32, 2.0, 3.0, -4.5].iter().flat_map(|value| value.to_le_bytes()).collect();
         assert_eq!(found, BTreeMap::from([("w".to_owned(), Tensor { shape: vec![2, 2], bytes: expected })]));
+    }
+
+    #[test]
+    fn turned_views_are_put_in_order_and_none_leaves_its_storage() {
+        let found = state_dict(&file_with(REBUILD, FLOAT, *b"K\x01K\x02")).unwrap();
+        let expected: Vec<u8> =
+            [1.0f32, 3.0, 2.0, -4.5].iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(found["w"].bytes, expected);
+        let error = state_dict(&file_with(REBUILD, FLOAT, *b"K\x03K\x02")).unwrap_err();
+        assert_eq!(error, "w: expected its elements inside its storage");
     }
 
     #[test]

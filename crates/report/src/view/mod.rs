@@ -3,6 +3,7 @@
 mod cohort;
 mod compare;
 mod pictures;
+mod realism;
 mod results;
 mod settings;
 mod summary;
@@ -17,6 +18,7 @@ use crate::inputs::ReportInputs;
 use cohort::{CohortView, LabelView};
 use pictures::{LegendEntry, SheetView};
 pub(crate) use pictures::{Mark, strictest};
+use realism::RealismView;
 use results::ResultsView;
 use settings::SettingsView;
 use summary::SummaryView;
@@ -39,6 +41,7 @@ pub(crate) struct Page {
     legend: Vec<LegendEntry>,
     labels: Option<LabelView>,
     runs: Vec<RunView>,
+    realism: Option<RealismView>,
     results: Option<ResultsView>,
     settings: SettingsView,
     /// What the banner over the whole page says, when a picture may show patients.
@@ -59,6 +62,7 @@ impl Page {
             cohort: inputs.real.as_ref().and_then(CohortView::new),
             legend: pictures::legend(inputs),
             labels: inputs.synthetic.as_ref().and_then(LabelView::new),
+            realism: RealismView::new(inputs),
             results: ResultsView::new(inputs),
             settings: SettingsView::new(inputs),
             mark: strictest(inputs).filter(|mark| *mark != Mark::Synthetic),

@@ -49,6 +49,7 @@ fn what_steps_write_is_what_the_report_reads() {
         synthetic: None,
         runs: vec![generator],
         evaluations: vec![evaluation],
+        realism: vec![],
     });
     let html = html.unwrap();
     let place = folder.path().to_str().unwrap();
