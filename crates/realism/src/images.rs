@@ -203,8 +203,9 @@ pub(crate) fn describe(
                 .flat_map(|power| spectrum::profile(power, height, width))
                 .map(|value| value as f32)
                 .collect();
-            let correlation =
-                |(a, b): (usize, usize)| masked_correlation(&planes, a, b).map_or(f32::NAN, |r| r as f32);
+            let correlation = |(a, b): (usize, usize)| {
+                masked_correlation(planes[a], planes[b]).map_or(f32::NAN, |r| r as f32)
+            };
             let correlations: Vec<f32> = pairs(channels).map(correlation).collect();
             let annotation = annotation::describe(set.label(place), height, width, classes);
             let levels = levels(&planes, set.label(place), &annotation);

@@ -13,8 +13,9 @@
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatRef, Side, get_global_parallelism};
+use faer::{Accum, Mat, MatRef};
 
+use super::eigen::{eigenvalues, eigenvectors, parallelism};
 use super::{FeatureError, Features};
 
 /// Name of the metric in errors.
@@ -81,7 +82,7 @@ impl Moments {
                 block.as_ref(),
                 BlockStructure::Rectangular,
                 1.0 / (count as f64 - 1.0),
-                get_global_parallelism(),
+                parallelism(),
             );
         }
         Ok(Self { count, mean, covariance })
@@ -135,19 +136,16 @@ pub fn frechet_of_moments(a: &Moments, b: &Moments) -> Result<Frechet, FeatureEr
 /// The sum of the roots of the eigenvalues of `a b`, both symmetric and positive semi-definite; of `a` the lower half.
 fn product_roots(a: &Mat<f64>, b: &Mat<f64>) -> Result<f64, FeatureError> {
     let dims = a.nrows();
-    let failed = |_| FeatureError::NotConverged { metric: NAME, dims };
-    let parallelism = get_global_parallelism();
-    let eigen = a.self_adjoint_eigen(Side::Lower).map_err(failed)?;
-    let values = eigen.S().column_vector();
-    let largest = (0..dims).map(|i| values[i]).fold(0.0, f64::max);
+    let (values, vectors) = eigenvectors(a)?;
+    let largest = values.iter().copied().fold(0.0, f64::max);
     let null = largest * dims as f64 * f64::EPSILON;
     let kept: Vec<usize> = (0..dims).filter(|&i| values[i] > null).collect();
     if kept.is_empty() {
         return Ok(0.0);
     }
-    let root = Mat::from_fn(dims, kept.len(), |i, j| eigen.U()[(i, kept[j])] * values[kept[j]].sqrt());
+    let root = Mat::from_fn(dims, kept.len(), |i, j| vectors[(i, kept[j])] * values[kept[j]].sqrt());
     let mut right = Mat::zeros(dims, kept.len());
-    matmul(right.as_mut(), Accum::Replace, b.as_ref(), root.as_ref(), 1.0, parallelism);
+    matmul(right.as_mut(), Accum::Replace, b.as_ref(), root.as_ref(), 1.0, parallelism());
     let mut product = Mat::zeros(kept.len(), kept.len());
     triangular::matmul(
         product.as_mut(),
@@ -158,10 +156,9 @@ fn product_roots(a: &Mat<f64>, b: &Mat<f64>) -> Result<f64, FeatureError> {
         right.as_ref(),
         BlockStructure::Rectangular,
         1.0,
-        parallelism,
+        parallelism(),
     );
-    let eigenvalues = product.self_adjoint_eigenvalues(Side::Lower).map_err(failed)?;
-    Ok(eigenvalues.into_iter().map(|value| value.max(0.0).sqrt()).sum())
+    Ok(eigenvalues(&product)?.into_iter().map(|value| value.max(0.0).sqrt()).sum())
 }
 
 /// The same distance without covariances: with X and Y the centred images over the roots of n - 1, S1 = X' X and
@@ -175,15 +172,11 @@ fn of_few_images(a: Features<'_>, b: Features<'_>) -> Result<Frechet, FeatureErr
     let x = centred(a, &mean_a, 0, a.rows(), scale(a));
     let y = centred(b, &mean_b, 0, b.rows(), scale(b));
     let (fewer, more) = if a.rows() <= b.rows() { (&x, &y) } else { (&y, &x) };
-    let parallelism = get_global_parallelism();
     let mut cross = Mat::zeros(fewer.nrows(), more.nrows());
-    matmul(cross.as_mut(), Accum::Replace, fewer.as_ref(), more.transpose(), 1.0, parallelism);
+    matmul(cross.as_mut(), Accum::Replace, fewer.as_ref(), more.transpose(), 1.0, parallelism());
     let mut squares = Mat::zeros(fewer.nrows(), fewer.nrows());
-    matmul(squares.as_mut(), Accum::Replace, cross.as_ref(), cross.transpose(), 1.0, parallelism);
-    let eigenvalues = squares
-        .self_adjoint_eigenvalues(Side::Lower)
-        .map_err(|_| FeatureError::NotConverged { metric: NAME, dims: fewer.nrows() })?;
-    let roots: f64 = eigenvalues.into_iter().map(|value| value.max(0.0).sqrt()).sum();
+    matmul(squares.as_mut(), Accum::Replace, cross.as_ref(), cross.transpose(), 1.0, parallelism());
+    let roots: f64 = eigenvalues(&squares)?.into_iter().map(|value| value.max(0.0).sqrt()).sum();
     let means: f64 = mean_a.iter().zip(&mean_b).map(|(a, b)| (a - b).powi(2)).sum();
     let distance = means + x.squared_norm_l2() + y.squared_norm_l2() - 2.0 * roots;
     Ok(Frechet { distance: distance.max(0.0), rank_deficient: true })

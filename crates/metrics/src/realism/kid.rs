@@ -7,9 +7,10 @@
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, get_global_parallelism};
+use faer::{Accum, Mat};
 use rayon::prelude::*;
 
+use super::eigen::parallelism;
 use super::{FeatureError, Features};
 
 /// Name of the metric in errors.
@@ -79,7 +80,7 @@ fn mean_within(x: Features<'_>) -> f64 {
         x.matrix().transpose(),
         BlockStructure::Rectangular,
         1.0,
-        get_global_parallelism(),
+        parallelism(),
     );
     let below = |j: usize| (j + 1..n).map(|i| kernel(products[(i, j)], x.dims())).sum::<f64>();
     // Each pair once.
@@ -90,14 +91,7 @@ fn mean_within(x: Features<'_>) -> f64 {
 fn mean_between(x: Features<'_>, y: Features<'_>) -> f64 {
     let (n, m) = (x.rows(), y.rows());
     let mut products = Mat::<f32>::zeros(n, m);
-    matmul(
-        products.as_mut(),
-        Accum::Replace,
-        x.matrix(),
-        y.matrix().transpose(),
-        1.0,
-        get_global_parallelism(),
-    );
+    matmul(products.as_mut(), Accum::Replace, x.matrix(), y.matrix().transpose(), 1.0, parallelism());
     let column = |j: usize| (0..n).map(|i| kernel(products[(i, j)], x.dims())).sum::<f64>();
     sum_of_columns(m, column) / (n as f64 * m as f64)
 }

@@ -10,6 +10,7 @@
 
 pub mod annotation;
 pub mod contrast;
+mod eigen;
 mod features;
 pub mod frechet;
 pub mod histogram;

@@ -1,10 +1,11 @@
 //! Distances of all pairs of rows, a tile at a time: memory does not grow with the number of images.
 
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, get_global_parallelism};
+use faer::{Accum, Mat};
 use rayon::prelude::*;
 
 use super::Features;
+use super::eigen::parallelism;
 
 /// Rows and columns of a tile: 4 MB of distances, 16 MB of rows at 2,048 features.
 const TILE: usize = 1024;
@@ -43,7 +44,7 @@ pub(super) fn for_each_tile(
                 columns.values.transpose(),
                 rows.values.as_ref(),
                 -2.0,
-                get_global_parallelism(),
+                parallelism(),
             );
             let squared = (0..rows.count()).into_par_iter().flat_map_iter(|i| {
                 let products = (0..columns.count()).map(|j| tile[(j, i)]).collect::<Vec<f32>>();

@@ -4,6 +4,9 @@ use synthmr_core::records::RealismRecord;
 use crate::common::{ALL, Degradation, phantom_store, value, write_degraded};
 use crate::measured;
 
+/// Draws where intervals are looked at.
+const DRAWS: usize = 10;
+
 /// Numbers of a set of other subjects, as they are and degraded by level 2 and 3.
 struct Curve {
     kind: Degradation,
@@ -39,15 +42,15 @@ impl Curve {
 fn every_metric_moves_as_its_definition_says() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let store = phantom_store(folder, 8, 32).unwrap();
+    let store = phantom_store(folder, 6, 32).unwrap();
     let test = store.indices(Split::Test);
     write_degraded(&store, &test, Degradation::Blur, 0, &folder.join("same.store")).unwrap();
-    let same = measured(folder, "ph.store:train", "same.store").unwrap();
+    let same = measured(folder, "ph.store:train", "same.store", 2).unwrap();
     for kind in ALL {
         let record = |level: usize| {
             let name = format!("{kind:?}-{level}.store");
             write_degraded(&store, &test, kind, level, &folder.join(&name)).unwrap();
-            measured(folder, "ph.store:train", &name).unwrap()
+            measured(folder, "ph.store:train", &name, 2).unwrap()
         };
         let curve = Curve { kind, records: [same.clone(), record(2), record(3)] };
         match kind {
@@ -108,18 +111,18 @@ fn every_metric_moves_as_its_definition_says() {
 fn held_out_images_of_the_same_kind_are_at_the_floor() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let store = phantom_store(folder, 8, 32).unwrap();
+    let store = phantom_store(folder, 6, 32).unwrap();
     write_degraded(&store, &store.indices(Split::Test), Degradation::Blur, 0, &folder.join("same.store"))
         .unwrap();
     write_degraded(&store, &store.indices(Split::Test), Degradation::Blur, 3, &folder.join("blurred.store"))
         .unwrap();
-    let record = measured(folder, "ph.store:train", "same.store").unwrap();
+    let record = measured(folder, "ph.store:train", "same.store", DRAWS).unwrap();
     // The same images are given as a synthetic set and found as the held-out part.
     assert_eq!(record.held_out.as_ref().unwrap().split, "test");
     for result in record.results.iter().filter(|result| result.held_out.is_some() && result.metric != "kid") {
         assert_eq!(result.value, result.held_out, "{} {}", result.metric, result.channel);
     }
-    let blurred = measured(folder, "ph.store:train", "blurred.store").unwrap();
+    let blurred = measured(folder, "ph.store:train", "blurred.store", DRAWS).unwrap();
     let joint = |record: &RealismRecord| {
         record
             .results
@@ -133,5 +136,5 @@ fn held_out_images_of_the_same_kind_are_at_the_floor() {
     assert!(blurred.matched.unwrap() > blurred.floor_high.unwrap(), "{blurred:?}");
     assert!(same.low.unwrap() <= same.value.unwrap() && same.value.unwrap() <= same.high.unwrap());
     // Features come from the cache, and a record is a function of its inputs.
-    assert_eq!(measured(folder, "ph.store:train", "same.store").unwrap(), record);
+    assert_eq!(measured(folder, "ph.store:train", "same.store", DRAWS).unwrap(), record);
 }

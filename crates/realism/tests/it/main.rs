@@ -16,11 +16,11 @@ use synthmr_realism::{Cache, FeatureSource, Options, RealismError, Sets, measure
 
 use common::Silent;
 
-/// A measurement with random convolutions and few draws, its features kept beside the stores.
-fn measured(folder: &Path, real: &str, synthetic: &str) -> Result<RealismRecord, RealismError> {
+/// A measurement with random convolutions, its features kept beside the stores.
+fn measured(folder: &Path, real: &str, synthetic: &str, draws: usize) -> Result<RealismRecord, RealismError> {
     let selection = |text: &str| folder.join(text).to_str().unwrap().parse::<StoreSelection>().unwrap();
     let sets = Sets::open(&selection(real), &selection(synthetic))?;
     let source = FeatureSource::random_conv(Device::Cpu);
-    let options = Options { draws: 10, seed: 0 };
+    let options = Options { draws, seed: 0 };
     measure(&sets, &source, &Cache::new(&folder.join("features")), &options, &mut Silent)
 }

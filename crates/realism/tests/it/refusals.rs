@@ -53,11 +53,11 @@ fn sets_that_cannot_be_compared_are_refused() {
         ("ph.store:val", "syn.store", "expected slices in the part `val`, found none"),
         ("nothing", "syn.store", "not a slice store"),
     ] {
-        let error = measured(folder, real, synthetic).unwrap_err().to_string();
+        let error = measured(folder, real, synthetic, 2).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("hint:"), "{real} {synthetic}: {error}");
     }
     // Contrasts are found by their names, and a set of black images has numbers, or none where there are none to have.
-    let record = measured(folder, "ph.store:train", "turned.store").unwrap();
+    let record = measured(folder, "ph.store:train", "turned.store", 2).unwrap();
     let of =
         |metric: &str| record.results.iter().filter(|r| r.metric == metric).filter_map(|r| r.value).count();
     assert_eq!((of("frechet"), of("intensity_histogram"), of("annotation_area")), (5, 0, 0));
@@ -67,7 +67,7 @@ fn sets_that_cannot_be_compared_are_refused() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&shard, bytes).unwrap();
-    let error = measured(folder, "ph.store:train", "turned.store").unwrap_err();
+    let error = measured(folder, "ph.store:train", "turned.store", 2).unwrap_err();
     assert!(error.to_string().contains("is damaged"), "{error}");
 }
 
