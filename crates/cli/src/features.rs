@@ -135,8 +135,8 @@ fn segmenter(run: &Path, sets: &Sets, device: Device) -> Result<FeatureSource, F
         digest: segmenter.digest().clone(),
         dims: dims as usize,
         protocol: format!(
-            "all contrasts together, prepared as for segmentation; mean over pixels of the bottleneck of a network \
-             trained on {}",
+            "all contrasts together, prepared as for segmentation; largest value over pixels of the bottleneck of a \
+             network trained on {}",
             inputs.join(", ")
         ),
     };

@@ -13,7 +13,6 @@ pub(crate) const MOST_DIMS: usize = 2048;
 
 /// Joint features while contrast after contrast comes in.
 pub(crate) struct Joint {
-    contrasts: usize,
     sum: Vec<f32>,
     dims: usize,
 }
@@ -22,20 +21,19 @@ impl Joint {
     /// For images of `contrasts` with `dims` features each.
     pub(crate) fn new(images: usize, contrasts: usize, dims: usize) -> Self {
         let dims = (contrasts * dims).min(MOST_DIMS);
-        Self { contrasts, sum: vec![0.0; images * dims], dims }
+        Self { sum: vec![0.0; images * dims], dims }
     }
 
-    /// Adds the features of one contrast, by its place.
-    pub(crate) fn add(&mut self, contrast: usize, features: &FeatureMatrix) {
+    /// Adds the features of one contrast, by its place; `projection` is [`projection`]'s.
+    pub(crate) fn add(&mut self, contrast: usize, features: &FeatureMatrix, projection: Option<&Tensor>) {
         let view = features.view();
-        if self.contrasts * view.dims() <= MOST_DIMS {
+        let Some(projection) = projection else {
             let start = contrast * view.dims();
             for (row, joint) in self.sum.chunks_exact_mut(self.dims).enumerate() {
                 joint[start..start + view.dims()].copy_from_slice(view.row(row));
             }
             return;
-        }
-        let projection = projection(contrast, view.dims(), self.dims);
+        };
         // Some rows at a time: their features are copied once more.
         for (block, joint) in self.sum.chunks_mut(self.dims * 4096).enumerate() {
             let rows: Vec<u32> =
@@ -43,7 +41,7 @@ impl Joint {
             let gathered = view.gathered(&rows);
             let values: Vec<f32> =
                 (0..rows.len()).flat_map(|row| gathered.view().row(row).to_vec()).collect();
-            let values = Tensor::from_slice(&values).view([-1, view.dims() as i64]).matmul(&projection);
+            let values = Tensor::from_slice(&values).view([-1, view.dims() as i64]).matmul(projection);
             let mut projected = Vec::with_capacity(joint.len());
             append(&values, &mut projected);
             joint.iter_mut().zip(projected).for_each(|(sum, value)| *sum += value);
@@ -56,11 +54,16 @@ impl Joint {
     }
 }
 
-/// Normal numbers with variance 1 / `to`, `[from, to]`; the same in every measurement.
-fn projection(contrast: usize, from: usize, to: usize) -> Tensor {
-    let mut values = vec![0f32; from * to];
-    random::rng(0, Stream::Realism, 1 << 32 | contrast as u64).fill_normal(&mut values);
-    Tensor::from_slice(&values).view([from as i64, to as i64]).to_kind(Kind::Float) / (to as f64).sqrt()
+/// What projects the features of one of `contrasts`: normal numbers with variance 1 / [`MOST_DIMS`], `[dims, MOST_DIMS]`, the
+/// same in every measurement. None where all features fit.
+pub(crate) fn projection(contrast: usize, contrasts: usize, dims: usize) -> Option<Tensor> {
+    if contrasts * dims <= MOST_DIMS {
+        return None;
+    }
+    let mut values = vec![0f32; dims * MOST_DIMS];
+    random::rng(0, Stream::Realism, (1 << 32) | contrast as u64).fill_normal(&mut values);
+    let values = Tensor::from_slice(&values).view([dims as i64, MOST_DIMS as i64]);
+    Some(values.to_kind(Kind::Float) / (MOST_DIMS as f64).sqrt())
 }
 
 #[cfg(test)]
@@ -83,7 +86,9 @@ mod tests {
         for (dims, tolerance) in [(8, 1e-6), (1280, 0.15)] {
             let parts: Vec<FeatureMatrix> = (0..3).map(|contrast| features(5, dims, contrast)).collect();
             let mut joint = Joint::new(5, 3, dims);
-            parts.iter().enumerate().for_each(|(contrast, part)| joint.add(contrast, part));
+            for (contrast, part) in parts.iter().enumerate() {
+                joint.add(contrast, part, projection(contrast, 3, dims).as_ref());
+            }
             let joint = joint.finish().unwrap();
             assert_eq!(joint.view().dims(), (3 * dims).min(MOST_DIMS));
             let expected: f64 = parts.iter().map(|part| squared(part, 1, 4)).sum();

@@ -12,7 +12,7 @@ use synthmr_nets::features::Sees;
 use crate::extract::{Extracted, Progress, extract};
 use crate::halves::{Draws, MOST_IMAGES, Rows};
 use crate::images::{Profiles, describe, similarities};
-use crate::joint::Joint;
+use crate::joint::{Joint, projection};
 use crate::results::{Basis, FEATURE_METRICS, Name, annotation_names, profile_names, similarity_names};
 use crate::sets::Set;
 use crate::{Cache, FeatureSource, Observer, RealismError, Sets};
@@ -157,10 +157,12 @@ impl<'a> Work<'a> {
             progress.note(&format!("metrics of {}, {channel}", self.source.record.name));
             results.extend(self.of_extracted(channel, &extracted)?);
             if several {
-                joints.real.add(index, &extracted.real.features);
-                joints.synthetic.add(index, &extracted.synthetic.features);
+                let projection = projection(index, channels.len(), dims);
+                let projection = projection.as_ref();
+                joints.real.add(index, &extracted.real.features, projection);
+                joints.synthetic.add(index, &extracted.synthetic.features, projection);
                 if let (Some(joint), Some(extracted)) = (&mut joints.held_out, &extracted.held_out) {
-                    joint.add(index, &extracted.features);
+                    joint.add(index, &extracted.features, projection);
                 }
             }
         }

@@ -50,13 +50,15 @@ pub trait Segmenter {
     fn forward_levels(&self, images: &Tensor, levels: usize, mode: Mode) -> Vec<Tensor>;
 
     /// What the network makes of whole images `[n, inputs, input_side, input_side]` where it sees them most coarsely: the
-    /// mean over pixels of every feature there, `[n, features]`, in the kind of the parameters. As in [`Mode::Predict`].
+    /// largest value over pixels of every feature there, `[n, features]`, in the kind of the parameters. As in
+    /// [`Mode::Predict`].
     fn bottleneck(&self, images: &Tensor) -> Tensor;
 }
 
-/// The mean over pixels of features `[n, c, h, w]`, `[n, c]`, in this kind.
+/// The largest value over pixels of features `[n, c, h, w]`, `[n, c]`, in this kind. Their mean would say nothing where an
+/// instance normalisation comes last: it makes the mean of every image the same.
 fn pooled(features: &Tensor, kind: tch::Kind) -> Tensor {
-    features.to_kind(kind).mean_dim([2i64, 3].as_slice(), false, kind)
+    features.to_kind(kind).amax([2i64, 3].as_slice(), false)
 }
 
 /// Weights in the loss of a U-Net's levels (Isensee et al. 2021): each half of the one above, the lowest of several left

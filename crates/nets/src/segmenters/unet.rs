@@ -384,6 +384,17 @@ mod tests {
     }
 
     #[test]
+    fn the_bottleneck_tells_images_apart() {
+        let mut pixels = vec![0f32; 2 * 2 * 32 * 32];
+        rng(1, Stream::Test, 0).fill_normal(&mut pixels);
+        let network = UNet::new(&small(), 1, Device::Cpu, Precision::F32);
+        let found = network.bottleneck(&Tensor::from_slice(&pixels).view([2, 2, 32, 32]));
+        assert_eq!(found.size(), [2, 32]);
+        let differences = (found.get(0) - found.get(1)).abs();
+        assert!(differences.mean(Kind::Float).double_value(&[]) > 0.1, "every image has the same mean");
+    }
+
+    #[test]
     fn rejects_sides_that_cannot_be_halved() {
         let same = |side| UNetConfig { padding: Padding::Same, side, ..study() }.validate();
         assert_eq!(same(64), Ok(()));
