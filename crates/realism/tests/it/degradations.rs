@@ -95,7 +95,7 @@ fn every_metric_moves_as_its_definition_says() {
             }
             Degradation::FewSubjects => {
                 curve.falls("recall", "joint", 0.1);
-                curve.falls("coverage", "joint", 0.05);
+                curve.falls("coverage", "joint", 0.01);
             }
             Degradation::Duplicates => {
                 // Balls around repeated images have no size.
