@@ -1,6 +1,6 @@
-//! Makes `docs/pictures/degradations.svg`: numbers of sets that are worse in one known way.
+//! Draws the numbers of sets that are worse in one known way, as an SVG picture.
 //!
-//! `cargo run --release -p synthmr-realism --example degradations [OUT.svg]`
+//! `cargo run --release -p synthmr-realism --example degradations OUT.svg`
 //!
 //! The sets are images of phantom subjects, beside images of other subjects, with features of random convolutions.
 
