@@ -34,9 +34,8 @@ const LEFT: f64 = 120.0;
 const TOP: f64 = 44.0;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let out = std::env::args()
-        .nth(1)
-        .map_or_else(|| PathBuf::from("docs/pictures/degradations.svg"), PathBuf::from);
+    let out =
+        std::env::args().nth(1).map(PathBuf::from).ok_or("expected the name of the picture: OUT.svg")?;
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
     let store = phantom_store(folder, 12, 64)?;
