@@ -6,8 +6,7 @@ mod common;
 
 use std::error::Error;
 
-use common::{Size, report, seconds};
-use synthmr_nets::engine::Precision;
+use common::{Size, precisions, report, seconds};
 use synthmr_nets::features::{EfficientNetLite0, FeatureNetwork, InceptionV3, Weights};
 use tch::{Device, Kind, Tensor};
 
@@ -26,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let images = Tensor::randint(256, [size.batch, 1, size.side, size.side], (Kind::Uint8, Device::Cpu));
     for (name, network) in networks {
         let times = seconds(size.runs, 1, || drop(network.features(&images)));
-        report(&format!("{name}-{}", size.batch), Precision::F32, &times);
+        // The first of the precisions is f32, in which feature networks compute.
+        report(&format!("{name}-{}", size.batch), precisions()[0], &times);
     }
     Ok(())
 }

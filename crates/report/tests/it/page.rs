@@ -264,7 +264,9 @@ fn ranks_beside_dice_need_pairs() {
         more.record.results[0].value = Some(3.0 - index as f64);
         study.realism.push(more);
     }
-    study.evaluations.push(EvaluationInput { condition: "other".into(), ..study.evaluations[2].clone() });
+    study
+        .evaluations
+        .push(synthmr_report::EvaluationInput { condition: "other".into(), ..study.evaluations[2].clone() });
     study.evaluations[3].record.mean.dice.mean = Some(0.9);
     let text = text_of(&render(&study).unwrap());
     assert!(text.contains("rank correlation with Dice over 4 synthetic sets"), "{text}");
