@@ -51,6 +51,9 @@ impl Rows for Profiles {
     }
 }
 
+/// Of the sums of two sets; none where it is not defined.
+type Distance<'a> = &'a dyn Fn(&[f64], &[f64]) -> Option<f64>;
+
 impl Profiles {
     /// Distances from `self`, the real images, to `other`: grey levels of each contrast and their mean, spectra and their
     /// mean, correlations of each pair and their mean.
@@ -62,9 +65,7 @@ impl Profiles {
             }
             sums
         };
-        let of_channels = |of: fn(&Self) -> &[f32],
-                           width: usize,
-                           distance: &dyn Fn(&[f64], &[f64]) -> Option<f64>| {
+        let of_channels = |of: fn(&Self) -> &[f32], width: usize, distance: Distance<'_>| {
             let (a, b) = (sums(of(self), self.channels * width), sums(of(other), self.channels * width));
             a.chunks_exact(width).zip(b.chunks_exact(width)).map(|(a, b)| distance(a, b)).collect::<Vec<_>>()
         };
