@@ -2,7 +2,7 @@
 
     python tools/weights/convert.py FAMILY INPUT OUTPUT.safetensors
 
-FAMILY is guided-diffusion, stylegan2, stylegan3, stylegan1 or progan; whether INPUT holds a generator or a
+FAMILY is fid-inception, guided-diffusion, stylegan2, stylegan3, stylegan1 or progan; whether INPUT holds a generator or a
 discriminator is found out. INPUT is a state dict saved by `torch.save`, or an `.npz` of arrays by name. Needs torch and
 safetensors, and numpy for `.npz`. README.md beside this file says how to make INPUT and lists all names.
 """

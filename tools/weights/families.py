@@ -310,7 +310,20 @@ def stylegan1(dump, fused_scale):
     return "stylegan1-generator", dump.finish("INPUT is the dump of a whole generator, with the names of its `vars`")
 
 
+def fid_inception(dump, _):
+    """The Inception-v3 of the FID: names and forms are kept, counters of training batches dropped."""
+    for _name, _counter in dump.drop("num_batches_tracked"):
+        pass
+    blocks = [name.removesuffix(".conv.weight") for name in list(dump.left) if name.endswith(".conv.weight")]
+    require(len(blocks) == 94, f"the FID network has 94 convolutions, found {len(blocks)}")
+    for block in blocks:
+        dump.keep(block, "conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
+    dump.keep("fc", "weight", "bias")
+    return "fid-inception", dump.finish("use pt_inception-2015-12-05-6726825d.pth, which pytorch-fid downloads")
+
+
 FAMILIES = {
+    "fid-inception": fid_inception,
     "guided-diffusion": guided_diffusion,
     "stylegan2": stylegan2,
     "stylegan3": stylegan3,

@@ -10,6 +10,7 @@ cargo xtask VERB
 
   libtorch [--cuda]            get the pinned engine into the per-user cache and link it as .libtorch
                                (--cuda: the CUDA libraries as well, about 2.5 GB to download)
+  weights                      get the weights of EfficientNet-lite0 (17 MB), the default of `synthmr realism`
   check                        format, lints, dependency table, house rules, documentation
   test [FILTER]                every test that CI runs
   demo [--quick] [--dir DIR]   the whole chain on a phantom cohort; ends by naming a report
@@ -42,6 +43,7 @@ pub(crate) struct BenchOptions {
 pub(crate) enum Verb {
     Help,
     Libtorch { cuda: bool },
+    Weights,
     Check,
     Test { filter: Option<String> },
     Demo { quick: bool, dir: PathBuf },
@@ -81,6 +83,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Verb, Fai
     match verb.as_str() {
         "help" | "--help" | "-h" => Ok(Verb::Help),
         "libtorch" => Ok(Verb::Libtorch { cuda: flags.cuda }),
+        "weights" => Ok(Verb::Weights),
         "check" => Ok(Verb::Check),
         "test" => Ok(Verb::Test { filter }),
         "demo" => {
@@ -129,6 +132,7 @@ mod tests {
     #[test]
     fn every_verb_parses_with_its_options() {
         assert_eq!(parsed("").unwrap(), Verb::Help);
+        assert_eq!(parsed("weights").unwrap(), Verb::Weights);
         assert_eq!(parsed("check").unwrap(), Verb::Check);
         assert_eq!(parsed("libtorch --cuda").unwrap(), Verb::Libtorch { cuda: true });
         assert_eq!(parsed("test nifti").unwrap(), Verb::Test { filter: Some("nifti".into()) });

@@ -16,6 +16,7 @@ mod demo;
 mod failure;
 mod libtorch;
 mod test;
+mod weights;
 mod workspace;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ fn run() -> Result<(), Failure> {
     match verb {
         Verb::Help => Ok(()),
         Verb::Libtorch { cuda } => libtorch::run(&workspace, cuda),
+        Verb::Weights => weights::run(&workspace.root),
         Verb::Check => check::run(&workspace),
         Verb::Test { filter } => test::run(&workspace, filter.as_deref()),
         Verb::Demo { quick, dir } => demo::run(&workspace, quick, &dir),

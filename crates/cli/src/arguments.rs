@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    adopt, audit, check, compare, demo, doctor, evaluate, import, membership, phantom, report, sample, train,
+    adopt, audit, check, compare, demo, doctor, evaluate, import, membership, phantom, realism, report,
+    sample, train,
 };
 
 /// Turns an annotated MR cohort into a synthetic data set that can be shared, and measures what it is worth.
@@ -45,6 +46,8 @@ pub(crate) enum Verb {
     Adopt(adopt::Adopt),
     /// Draw synthetic images with their annotation from a generator.
     Sample(sample::Sample),
+    /// Measure how close a synthetic set is to a real one.
+    Realism(realism::Realism),
     /// Test a segmenter on held-out subjects.
     Evaluate(evaluate::Evaluate),
     /// Compare conditions subject by subject.

@@ -17,6 +17,7 @@ use synthmr_data::split::SplitError;
 use synthmr_data::store::StoreError;
 use synthmr_metrics::MetricsError;
 use synthmr_nets::engine::CudaError;
+use synthmr_realism::RealismError;
 use synthmr_report::ReportError;
 use synthmr_train::TrainError;
 use synthmr_train::checkpoint::CheckpointError;
@@ -252,6 +253,13 @@ failure_from! {
         AuditError::Mismatch { .. } | AuditError::Memory { .. } => Code::Usage,
         AuditError::Wording { .. } => Code::Bug,
         AuditError::Interrupted => Code::Interrupted,
+    },
+    RealismError => |error| match error {
+        RealismError::Store(store) => store_code(store),
+        RealismError::File(file) => file_code(file),
+        RealismError::NotReal { .. } => Code::Usage,
+        RealismError::Interrupted => Code::Interrupted,
+        _ => Code::Input,
     },
     ReportError => |error| match error {
         ReportError::File(file) => file_code(file),

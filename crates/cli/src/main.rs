@@ -9,6 +9,7 @@ mod console;
 mod engine;
 mod estimate;
 mod failure;
+mod features;
 mod system;
 mod watch;
 

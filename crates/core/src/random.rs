@@ -52,6 +52,8 @@ pub enum Stream {
     Equivariance = 22,
     /// Noise added to a segmenter's training images.
     AugmentNoise = 23,
+    /// Halves, subsets and pairs of images in measurements of realism.
+    Realism = 24,
     /// Images that an audit copies, changes and hides.
     Planted = 30,
     /// Training subjects that stand for new ones in an audit.

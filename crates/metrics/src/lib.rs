@@ -20,6 +20,7 @@ mod nearest;
 pub mod overlap;
 mod pair;
 mod penalty;
+pub mod realism;
 pub mod statistics;
 mod summarise;
 pub mod surface;

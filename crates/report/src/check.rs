@@ -45,6 +45,9 @@ pub(crate) fn inputs(inputs: &ReportInputs) -> Result<(), ReportError> {
     for comparison in &inputs.comparisons {
         schema(format!("comparison {:?}", comparison.name), comparison.record.schema)?;
     }
+    for realism in &inputs.realism {
+        schema(format!("realism of {:?}", realism.record.synthetic.name), realism.record.schema)?;
+    }
     splits(inputs)
 }
 

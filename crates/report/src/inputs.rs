@@ -1,7 +1,7 @@
 //! What a report is made from. Every part may be missing; the report then says so in its place.
 
 use synthmr_core::records::{
-    ComparisonRecord, ContactSheet, EvaluationRecord, RunRecord, StoreManifest, Tick,
+    ComparisonRecord, ContactSheet, EvaluationRecord, RealismRecord, RunRecord, StoreManifest, Tick,
 };
 
 /// Everything that a report shows.
@@ -19,6 +19,8 @@ pub struct ReportInputs {
     pub evaluations: Vec<EvaluationInput>,
     /// Comparisons of conditions, in the order in which they are shown.
     pub comparisons: Vec<ComparisonInput>,
+    /// Measurements of realism, in the order in which they are shown.
+    pub realism: Vec<RealismInput>,
 }
 
 /// A store as far as a report may see it: its manifest and the pictures made for people.
@@ -70,4 +72,13 @@ pub struct ComparisonInput {
     pub name: String,
     /// `compare.json`.
     pub record: ComparisonRecord,
+}
+
+/// How close a synthetic set is to a real one.
+#[derive(Clone, Debug)]
+pub struct RealismInput {
+    /// The condition whose evaluation it stands beside, if any: metrics are ranked beside Dice over such pairs.
+    pub name: Option<String>,
+    /// `realism.json`.
+    pub record: RealismRecord,
 }

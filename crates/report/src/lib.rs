@@ -10,7 +10,7 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use synthmr_report::{EvaluationInput, ReportInputs, RunInput, StoreInput, access, render};
+//! use synthmr_report::{EvaluationInput, RealismInput, ReportInputs, RunInput, StoreInput, access, render};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let inputs = ReportInputs {
@@ -19,6 +19,7 @@
 //!     synthetic: Some(StoreInput::load(Path::new("syn.store"))?),
 //!     runs: vec![RunInput::load(Path::new("gen"))?],
 //!     evaluations: vec![EvaluationInput::load("synthetic", Path::new("eval.json"))?],
+//!     realism: vec![RealismInput::load(None, Path::new("realism.json"))?],
 //! };
 //! let html = render(&inputs)?;
 //! synthmr_core::files::write_with(Path::new("report.html"), access(&inputs), |file| {
@@ -40,7 +41,9 @@ mod view;
 
 pub use audit::AuditPages;
 pub use error::ReportError;
-pub use inputs::{ComparisonInput, EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput};
+pub use inputs::{
+    ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, SheetInput, StoreInput,
+};
 pub use load::PICTURE_BYTES;
 
 use askama::Template as _;

@@ -13,7 +13,7 @@ use synthmr_core::records::{ContactSheet, Tick};
 
 use crate::check;
 use crate::error::ReportError;
-use crate::inputs::{ComparisonInput, EvaluationInput, RunInput, SheetInput, StoreInput};
+use crate::inputs::{ComparisonInput, EvaluationInput, RealismInput, RunInput, SheetInput, StoreInput};
 
 /// Largest picture that goes into a report, in bytes: a grid of 8 x 5 cells of 256 pixels stays below 3 MiB,
 /// and a page of several pictures must still open on a laptop.
@@ -72,6 +72,16 @@ impl ComparisonInput {
     /// When the file cannot be read, is not a comparison, or has an unknown schema.
     pub fn load(path: &Path) -> Result<Self, ReportError> {
         Ok(Self { name: name_of(path), record: record(path)? })
+    }
+}
+
+impl RealismInput {
+    /// Reads a `realism.json`, under the name of a condition where it has one.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not a measurement of realism, or has an unknown schema.
+    pub fn load(name: Option<&str>, path: &Path) -> Result<Self, ReportError> {
+        Ok(Self { name: name.map(str::to_owned), record: record(path)? })
     }
 }
 

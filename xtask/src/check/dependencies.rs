@@ -26,7 +26,7 @@ const TORCH_SYS: &str = "torch-sys";
 const CLAP: &str = "clap";
 
 /// The architecture, as `ARCHITECTURE.md` explains it.
-const TABLE: [Row; 10] = [
+const TABLE: [Row; 11] = [
     Row { package: "core", may: &[], never: &[TCH, TORCH_SYS, CLAP] },
     Row { package: "data", may: &["core"], never: &[TCH, TORCH_SYS, CLAP] },
     Row { package: "nets", may: &["core"], never: &["synthmr-data", CLAP] },
@@ -36,6 +36,11 @@ const TABLE: [Row; 10] = [
         never: &["synthmr-metrics", "synthmr-audit", "synthmr-study", "synthmr-report", CLAP],
     },
     Row { package: "metrics", may: &["core"], never: &[TCH, TORCH_SYS, CLAP, "synthmr-data"] },
+    Row {
+        package: "realism",
+        may: &["core", "data", "nets", "metrics"],
+        never: &["synthmr-train", "synthmr-report", CLAP],
+    },
     Row {
         package: "audit",
         may: &["core", "data", "nets", "metrics"],
@@ -49,7 +54,7 @@ const TABLE: [Row; 10] = [
     Row { package: "report", may: &["core"], never: &[TCH, TORCH_SYS, CLAP, "synthmr-data", "synthmr-nets"] },
     Row {
         package: "cli",
-        may: &["core", "data", "nets", "train", "metrics", "audit", "study", "report"],
+        may: &["core", "data", "nets", "train", "metrics", "realism", "audit", "study", "report"],
         never: &[],
     },
     Row { package: "xtask", may: &["core"], never: &[TCH, TORCH_SYS] },

@@ -46,6 +46,11 @@ impl Cache {
         Ok(Self { folder })
     }
 
+    /// A file of the cache that is no engine's.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     fn place(&self, lock: &Lock, folder: &Folder) -> PathBuf {
         self.folder.join(folder.name(&lock.torch))
     }

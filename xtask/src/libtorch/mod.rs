@@ -3,9 +3,9 @@
 //! The wheel of torch on PyPI is a zip archive; nothing of Python in it is used. Of its 530 MB only the CPU
 //! libraries and the headers are kept.
 
-mod cache;
-mod lock;
-mod pip;
+pub(crate) mod cache;
+pub(crate) mod lock;
+pub(crate) mod pip;
 mod unpack;
 
 use std::env;
@@ -113,7 +113,7 @@ fn link(root: &Path, engine: &Path) -> Result<(), Failure> {
 }
 
 /// Bytes as lower-case hex digits.
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod evaluate;
 pub(crate) mod import;
 pub(crate) mod membership;
 pub(crate) mod phantom;
+pub(crate) mod realism;
 pub(crate) mod report;
 pub(crate) mod sample;
 pub(crate) mod train;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Train(train) => train.run(common),
         Verb::Adopt(adopt) => adopt.run(common),
         Verb::Sample(sample) => sample.run(common),
+        Verb::Realism(realism) => realism.run(common),
         Verb::Evaluate(evaluate) => evaluate.run(common),
         Verb::Compare(compare) => compare.run(common),
         Verb::Audit(audit) => audit.run(common),

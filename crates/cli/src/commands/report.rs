@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use synthmr_core::files;
 use synthmr_data::store::{MANIFEST_FILE, SliceStore, StoreSelection};
-use synthmr_report::{ComparisonInput, EvaluationInput, ReportInputs, RunInput, StoreInput, access, render};
+use synthmr_report::{
+    ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, StoreInput, access, render,
+};
 
 use crate::console;
 use crate::failure::Failure;
@@ -30,6 +32,9 @@ pub(crate) struct Report {
     /// Comparison of conditions; may be repeated.
     #[arg(long = "comparison", value_name = "FILE", group = "inputs")]
     comparisons: Vec<PathBuf>,
+    /// Measurement of realism; NAME= before it says which evaluation it belongs to, for ranks beside Dice. May be repeated.
+    #[arg(long = "realism", value_name = "[NAME=]FILE", value_parser = maybe_named_file, group = "inputs")]
+    realism: Vec<(Option<String>, PathBuf)>,
     /// Heading of the page.
     #[arg(long, value_name = "TEXT", default_value = "Synthetic MR images")]
     title: String,
@@ -43,6 +48,14 @@ pub(super) fn named_file(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.into(), file.into())),
         _ => Err("expected NAME=FILE, for example synthetic=eval.json".to_owned()),
+    }
+}
+
+/// `FILE`, or `NAME=FILE`.
+fn maybe_named_file(text: &str) -> Result<(Option<String>, PathBuf), String> {
+    match text.split_once('=') {
+        Some(_) => named_file(text).map(|(name, path)| (Some(name), path)),
+        None => Ok((None, text.into())),
     }
 }
 
@@ -77,6 +90,11 @@ impl Report {
                 .comparisons
                 .iter()
                 .map(|path| ComparisonInput::load(path))
+                .collect::<Result<_, _>>()?,
+            realism: self
+                .realism
+                .iter()
+                .map(|(name, path)| RealismInput::load(name.as_deref(), path))
                 .collect::<Result<_, _>>()?,
         };
         let page = render(&inputs)?;

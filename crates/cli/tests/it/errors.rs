@@ -58,6 +58,13 @@ fn usage_errors_end_with_2_and_say_what_was_meant() {
         ("evaluate seg --data ph.store:val --split test --out e.json", "--split test"),
         ("evaluate seg --data ph.store --out eval.csv", "expected a file name that ends in .json"),
         ("membership gen --real s --out m.json --non-members tets", "expected train, val, control or test"),
+        (
+            "realism --real a --synthetic b --out r.json --features vgg",
+            "expected efficientnet-lite0, inception-v3:FILE",
+        ),
+        ("realism --real a --synthetic b --out r.json --features inception-v3", "expected inception-v3:FILE"),
+        ("realism --real a:tset --synthetic b --out r.json", "expected one of train, val, control, test"),
+        ("realism --real a --synthetic b --out r.json --draws 1", "10..=10000"),
         ("report --evaluation eval.json --out r.html", "expected NAME=FILE"),
         ("report --out r.html", "--real <STORE>|--synthetic <STORE>"),
         ("report --real a:tset --out r.html", "expected one of train, val, control, test"),
@@ -103,6 +110,8 @@ fn bad_input_ends_with_3_and_names_the_file() {
             "broken.toml: TOML parse error at line 1",
         ),
         ("membership empty --real s --out m.json", "empty is not a run"),
+        ("realism --real nowhere --synthetic empty --out r.json", "nowhere is not a slice store"),
+        ("report --realism broken.toml --out r.html", "broken.toml: expected"),
         ("report --real empty --out r.html", "empty is not a slice store"),
         ("report --synthetic nowhere:train --out r.html", "hint: `synthmr import` and `synthmr sample` make"),
     ] {

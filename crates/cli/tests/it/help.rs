@@ -18,6 +18,7 @@ fn every_verb_has_help_with_examples_of_its_values() {
         ("train generator", "--data <STORE[:part]>"),
         ("train segmenter", "--train <STORE[*weight]>"),
         ("sample", "--truncation <PSI>"),
+        ("realism", "[default: efficientnet-lite0]"),
         ("evaluate", "[default: test]"),
         ("compare", "<NAME=FILE[,FILE...]>"),
         ("audit", "--filter <STORE>"),

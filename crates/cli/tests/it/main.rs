@@ -8,6 +8,7 @@ mod errors;
 mod help;
 mod kills;
 mod readme;
+mod realism;
 mod signals;
 
 use std::path::Path;

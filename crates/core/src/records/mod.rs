@@ -5,6 +5,7 @@ mod audit;
 mod comparison;
 mod evaluation;
 mod membership;
+mod realism;
 mod run;
 mod sheet;
 mod store;
@@ -19,6 +20,7 @@ pub use evaluation::{
     PenalisedRecord, SubjectResult,
 };
 pub use membership::{AttackRecord, Detection, MembershipRecord, Proportion};
+pub use realism::{Better, FeatureRecord, RealismRecord, RealismResult, RealismSettings};
 pub use run::{EngineRecord, InputRecord, ModelKind, RunRecord, Tick, Tool};
 pub use sheet::ContactSheet;
 pub use store::{

@@ -48,6 +48,17 @@ pub trait Segmenter {
     /// `[n, inputs, input_side, input_side]`, each enlarged to `[n, classes, side, side]`, in the kind of the parameters.
     /// In [`Mode::Train`] some networks draw from libtorch's generator of the device, which the caller seeds.
     fn forward_levels(&self, images: &Tensor, levels: usize, mode: Mode) -> Vec<Tensor>;
+
+    /// What the network makes of whole images `[n, inputs, input_side, input_side]` where it sees them most coarsely: the
+    /// largest value over pixels of every feature there, `[n, features]`, in the kind of the parameters. As in
+    /// [`Mode::Predict`].
+    fn bottleneck(&self, images: &Tensor) -> Tensor;
+}
+
+/// The largest value over pixels of features `[n, c, h, w]`, `[n, c]`, in this kind. Their mean would say nothing where an
+/// instance normalisation comes last: it makes the mean of every image the same.
+fn pooled(features: &Tensor, kind: tch::Kind) -> Tensor {
+    features.to_kind(kind).amax([2i64, 3].as_slice(), false)
 }
 
 /// Weights in the loss of a U-Net's levels (Isensee et al. 2021): each half of the one above, the lowest of several left

@@ -17,7 +17,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::unet::enlarge;
-use super::{Mode, Segmenter, halving_weights};
+use super::{Mode, Segmenter, halving_weights, pooled};
 use crate::engine::{Init, Parameters, ParametersBuilder, Precision, Scope};
 use crate::layers::{Conv2d, InstanceNorm};
 
@@ -222,6 +222,12 @@ impl Segmenter for ResEncUNet {
 
     fn forward_levels(&self, images: &Tensor, levels: usize, _: Mode) -> Vec<Tensor> {
         self.forward_deep(images, levels)
+    }
+
+    fn bottleneck(&self, images: &Tensor) -> Tensor {
+        let x = self.stem.forward(&images.to_kind(self.compute)).leaky_relu_();
+        let x = self.encoder.iter().flatten().fold(x, |x, block| block.forward(&x));
+        pooled(&x, self.parameters.flat().kind())
     }
 }
 

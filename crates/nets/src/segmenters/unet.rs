@@ -15,7 +15,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{Mode, Segmenter, halving_weights};
+use super::{Mode, Segmenter, halving_weights, pooled};
 use crate::engine::{Init, Parameters, ParametersBuilder, Precision, Scope};
 use crate::layers::{Conv2d, InstanceNorm};
 
@@ -234,6 +234,17 @@ impl Segmenter for UNet {
     fn forward_levels(&self, images: &Tensor, levels: usize, _: Mode) -> Vec<Tensor> {
         self.forward_deep(images, levels)
     }
+
+    fn bottleneck(&self, images: &Tensor) -> Tensor {
+        let mut x = images.to_kind(self.compute);
+        for (level, block) in self.encoder.iter().enumerate() {
+            if level > 0 {
+                x = x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false);
+            }
+            x = block.forward(&x);
+        }
+        pooled(&x, self.parameters.flat().kind())
+    }
 }
 
 /// Two convolutions with activation and normalisation, `[n, inputs, h, w] -> [n, outputs, h', w']`.
@@ -370,6 +381,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_bottleneck_tells_images_apart() {
+        let mut pixels = vec![0f32; 2 * 2 * 32 * 32];
+        rng(1, Stream::Test, 0).fill_normal(&mut pixels);
+        let network = UNet::new(&small(), 1, Device::Cpu, Precision::F32);
+        let found = network.bottleneck(&Tensor::from_slice(&pixels).view([2, 2, 32, 32]));
+        assert_eq!(found.size(), [2, 32]);
+        let differences = (found.get(0) - found.get(1)).abs();
+        assert!(differences.mean(Kind::Float).double_value(&[]) > 0.1, "every image has the same mean");
     }
 
     #[test]

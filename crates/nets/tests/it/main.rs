@@ -4,6 +4,7 @@
 
 mod allocator;
 mod diffusion_unet;
+mod features;
 mod golden;
 mod growing;
 mod optimisers;

@@ -4,6 +4,7 @@ mod cohort;
 mod compare;
 mod comparison;
 mod pictures;
+mod realism;
 mod results;
 mod settings;
 mod summary;
@@ -19,6 +20,7 @@ use cohort::{CohortView, LabelView};
 use comparison::ComparisonView;
 use pictures::{LegendEntry, SheetView};
 pub(crate) use pictures::{Mark, PictureView, strictest};
+use realism::RealismView;
 use results::ResultsView;
 use settings::SettingsView;
 use summary::SummaryView;
@@ -41,6 +43,7 @@ pub(crate) struct Page {
     legend: Vec<LegendEntry>,
     labels: Option<LabelView>,
     runs: Vec<RunView>,
+    realism: Option<RealismView>,
     results: Option<ResultsView>,
     comparisons: Vec<ComparisonView>,
     settings: SettingsView,
@@ -62,6 +65,7 @@ impl Page {
             cohort: inputs.real.as_ref().and_then(CohortView::new),
             legend: pictures::legend(inputs),
             labels: inputs.synthetic.as_ref().and_then(LabelView::new),
+            realism: RealismView::new(inputs),
             results: ResultsView::new(inputs),
             comparisons: inputs.comparisons.iter().map(ComparisonView::new).collect(),
             settings: SettingsView::new(inputs),

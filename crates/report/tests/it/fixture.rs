@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use synthmr_core::records::{
-    ComparisonRecord, ComparisonRow, ConditionRecord, ContactSheet, EmptyCounts, EngineRecord,
-    EvaluationRecord, EvaluationSettings, GeneratorRecord, InputRecord, Interval, LabelQuality,
-    MetricSummary, MetricValues, ModelKind, Origin, PenalisedRecord, PreparationRecord, RunRecord, SCHEMA,
-    SamplingRecord, Scored, ShardRecord, SplitMethod, SplitRecord, StoreManifest, SubjectRecord,
-    SubjectResult, Tick, Tool,
+    Better, ComparisonRecord, ComparisonRow, ConditionRecord, ContactSheet, EmptyCounts, EngineRecord,
+    EvaluationRecord, EvaluationSettings, FeatureRecord, GeneratorRecord, InputRecord, Interval,
+    LabelQuality, MetricSummary, MetricValues, ModelKind, Origin, PenalisedRecord, PreparationRecord,
+    RealismRecord, RealismResult, RealismSettings, RunRecord, SCHEMA, SamplingRecord, Scored, ShardRecord,
+    SplitMethod, SplitRecord, StoreManifest, SubjectRecord, SubjectResult, Tick, Tool,
 };
 use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split, SubjectId};
-use synthmr_report::{ComparisonInput, EvaluationInput, ReportInputs, RunInput, SheetInput, StoreInput};
+use synthmr_report::{
+    ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, SheetInput, StoreInput,
+};
 
 const CHANNELS: [&str; 4] = ["T1", "T1ce", "T2", "FLAIR"];
 const CELL: usize = 64;
@@ -33,7 +35,63 @@ pub(crate) fn study() -> ReportInputs {
             evaluation("real", 0.781),
         ],
         comparisons: vec![comparison()],
+        realism: vec![realism("synthetic")],
     }
+}
+
+/// A measurement in which one number is at its floor and one is not.
+pub(crate) fn realism(name: &str) -> RealismInput {
+    let result = |metric: &str, channel: &str, value: f64, floor: f64| RealismResult {
+        metric: metric.into(),
+        features: "random-conv".into(),
+        channel: channel.into(),
+        n_real: 500,
+        n_synthetic: 1000,
+        value: Some(value),
+        low: Some(0.9 * value),
+        high: Some(1.1 * value),
+        floor: Some(floor),
+        floor_low: Some(0.8 * floor),
+        floor_high: Some(1.2 * floor),
+        matched: Some(1.05 * value),
+        held_out: None,
+        deviation: None,
+        better: Better::Lower,
+        rank_deficient: false,
+    };
+    let record = RealismRecord {
+        schema: SCHEMA,
+        tool: Tool::this(),
+        real: input("brats.store", "train", 500),
+        synthetic: input("syn.store", "", 1000),
+        held_out: None,
+        real_subjects: 7,
+        channels: channels(),
+        features: FeatureRecord {
+            name: "random-conv".into(),
+            digest: digest("random-conv"),
+            dims: 640,
+            protocol: "each contrast by itself".into(),
+        },
+        settings: RealismSettings {
+            draws: 100,
+            seed: 0,
+            level: 0.95,
+            nearest: 5,
+            kernel_subsets: 100,
+            kernel_images: 250,
+            score_splits: 10,
+            interval_rule: "halves".into(),
+            floor_rule: "other halves".into(),
+        },
+        results: vec![
+            result("frechet", "joint", 3.25, 0.5),
+            result("frechet", "T1", 7.125, 0.5),
+            result("power_spectrum", "mean", 0.25, 0.25),
+        ],
+        warnings: vec!["7 real subjects <few>".into()],
+    };
+    RealismInput { name: Some(name.into()), record }
 }
 
 fn digest(name: &str) -> Digest {

@@ -50,6 +50,7 @@ fn what_steps_write_is_what_the_report_reads() {
         runs: vec![generator],
         evaluations: vec![evaluation],
         comparisons: Vec::new(),
+        realism: vec![],
     });
     let html = html.unwrap();
     let place = folder.path().to_str().unwrap();

@@ -243,3 +243,36 @@ fn the_same_inputs_give_the_same_page_and_it_stays_small() {
     let pictures: usize = html.split("base64,").skip(1).map(|rest| rest.find('"').unwrap()).sum();
     assert!(html.len() - pictures < 400_000, "{} bytes beside the pictures", html.len() - pictures);
 }
+
+#[test]
+fn realism_stands_beside_its_floor() {
+    let text = text_of(&render(&fixture::study()).unwrap());
+    assert!(
+        text.contains("frechet random-conv, joint 3.250 [2.925, 3.575] lower is nearer 3.413 0.5000"),
+        "{text}"
+    );
+    assert!(text.contains("power spectrum random-conv, mean 0.2500"), "{text}");
+    assert!(!text.contains("7.125"), "single contrasts are in the record");
+    assert!(text.contains("7 real subjects <few>") || text.contains("7 real subjects &lt;few&gt;"));
+    assert!(!text.contains("rank correlation with Dice"), "one set has no ranks");
+    let empty = text_of(&render(&ReportInputs { title: "Empty".into(), ..Default::default() }).unwrap());
+    assert!(empty.contains("Realism was not measured."));
+}
+
+#[test]
+fn ranks_beside_dice_need_pairs() {
+    let mut study = fixture::study();
+    for (index, name) in ["both", "real", "other"].into_iter().enumerate() {
+        let mut more = fixture::realism(name);
+        more.record.results[0].value = Some(3.0 - index as f64);
+        study.realism.push(more);
+    }
+    study
+        .evaluations
+        .push(synthmr_report::EvaluationInput { condition: "other".into(), ..study.evaluations[2].clone() });
+    study.evaluations[3].record.mean.dice.mean = Some(0.9);
+    let text = text_of(&render(&study).unwrap());
+    assert!(text.contains("rank correlation with Dice over 4 synthetic sets"), "{text}");
+    // Frechet falls from set to set as Dice does, but for one exchange.
+    assert!(text.contains("frechet (random-conv, joint) -0."), "{text}");
+}

@@ -117,6 +117,19 @@ impl Segmenter {
         Tensor::cat(&blocks.iter().map(of_block).collect::<Vec<_>>(), 0)
     }
 
+    /// What the network makes of images u8 `[n, C, H, W]` on its device where it sees them most coarsely, f32
+    /// `[n, features]`: features that a network learnt from the data it was trained on.
+    pub fn bottleneck(&self, images: &Tensor) -> Tensor {
+        let network = self.network.as_ref();
+        tch::no_grad(|| {
+            let blocks = images.split(block_slices(network) as i64, 0);
+            let of_block = |block: &Tensor| {
+                network.bottleneck(&self.config.prepared(block, network.input_side())).to_kind(Kind::Float)
+            };
+            Tensor::cat(&blocks.iter().map(of_block).collect::<Vec<_>>(), 0)
+        })
+    }
+
     /// Checks that a store shows what the network was trained for.
     ///
     /// # Errors

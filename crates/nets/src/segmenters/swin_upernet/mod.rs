@@ -23,7 +23,7 @@ pub use config::{SwinUPerNetConfig, SwinUPerNetConfigError};
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Mode, Segmenter};
+use super::{Mode, Segmenter, pooled};
 use crate::engine::{Parameters, ParametersBuilder, Precision};
 
 use swin::Swin;
@@ -110,6 +110,11 @@ impl Segmenter for SwinUPerNet {
 
     fn forward_levels(&self, images: &Tensor, levels: usize, mode: Mode) -> Vec<Tensor> {
         self.forward_deep(images, levels, mode)
+    }
+
+    fn bottleneck(&self, images: &Tensor) -> Tensor {
+        let stages = self.backbone.forward(&images.to_kind(self.compute), false);
+        pooled(&stages[stages.len() - 1], self.parameters.flat().kind())
     }
 }
 
