@@ -94,11 +94,13 @@ pub(crate) fn extract(
     Ok(Extracted { features, probabilities })
 }
 
-/// Everything that the features of a chunk depend on.
+/// Everything that the features of a chunk depend on. The protocol is part of it: what a version of this program makes of the
+/// same weights may change, and then its words do.
 fn key(source: &FeatureSource, set: &Set<'_>, channel: Option<usize>, start: usize, end: usize) -> Digest {
     let mut digester = Digester::new();
     digester.add(b"synthmr features 1").add(set.store.digest().as_str().as_bytes());
     digester.add(source.record.name.as_bytes()).add(source.record.digest.as_str().as_bytes());
+    digester.add(source.record.protocol.as_bytes()).add(&source.record.dims.to_le_bytes());
     let channels: Vec<u8> = match channel {
         Some(channel) => vec![set.channels[channel] as u8],
         None => set.channels.iter().map(|&channel| channel as u8).collect(),

@@ -2,7 +2,7 @@ use synthmr_core::Split;
 use synthmr_core::records::RealismRecord;
 
 use crate::common::{ALL, Degradation, phantom_store, value, write_degraded};
-use crate::measured;
+use crate::{measured, measured_by};
 
 /// Draws where intervals are looked at.
 const DRAWS: usize = 10;
@@ -137,4 +137,18 @@ fn held_out_images_of_the_same_kind_are_at_the_floor() {
     assert!(same.low.unwrap() <= same.value.unwrap() && same.value.unwrap() <= same.high.unwrap());
     // Features come from the cache, and a record is a function of its inputs.
     assert_eq!(measured(folder, "ph.store:train", "same.store", DRAWS).unwrap(), record);
+}
+
+#[test]
+fn features_by_another_protocol_are_not_taken_from_the_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let store = phantom_store(folder, 4, 32).unwrap();
+    write_degraded(&store, &store.indices(Split::Test), Degradation::Blur, 0, &folder.join("same.store"))
+        .unwrap();
+    measured(folder, "ph.store", "same.store", 2).unwrap();
+    let files = || std::fs::read_dir(folder.join("features")).unwrap().count();
+    let first = files();
+    measured_by(folder, "ph.store", "same.store", 2, "in another way").unwrap();
+    assert_eq!(files(), 2 * first);
 }

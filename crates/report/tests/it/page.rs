@@ -248,12 +248,19 @@ fn the_same_inputs_give_the_same_page_and_it_stays_small() {
 fn realism_stands_beside_its_floor() {
     let text = text_of(&render(&fixture::study()).unwrap());
     assert!(
-        text.contains("frechet random-conv, joint 3.250 [2.925, 3.575] lower is nearer 3.413 0.5000"),
+        text.contains(
+            "frechet random-conv, joint 3.25 [2.925, 3.575] lower is nearer 3.413 0.5 [0.4, 0.6] no"
+        ),
         "{text}"
     );
-    assert!(text.contains("power spectrum random-conv, mean 0.2500"), "{text}");
+    assert!(
+        text.contains(
+            "power spectrum random-conv, mean 0.25 [0.225, 0.275] lower is nearer 0.263 0.25 [0.2, 0.3] yes"
+        ),
+        "{text}"
+    );
     assert!(!text.contains("7.125"), "single contrasts are in the record");
-    assert!(text.contains("7 real subjects <few>") || text.contains("7 real subjects &lt;few&gt;"));
+    assert!(text.contains("7 real subjects &#60;few&#62;"));
     assert!(!text.contains("rank correlation with Dice"), "one set has no ranks");
     let empty = text_of(&render(&ReportInputs { title: "Empty".into(), ..Default::default() }).unwrap());
     assert!(empty.contains("Realism was not measured."));
