@@ -10,7 +10,9 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use synthmr_report::{EvaluationInput, RealismInput, ReportInputs, RunInput, StoreInput, access, render};
+//! use synthmr_report::{
+//!     ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, StoreInput, access, render,
+//! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let inputs = ReportInputs {
@@ -19,6 +21,7 @@
 //!     synthetic: Some(StoreInput::load(Path::new("syn.store"))?),
 //!     runs: vec![RunInput::load(Path::new("gen"))?],
 //!     evaluations: vec![EvaluationInput::load("synthetic", Path::new("eval.json"))?],
+//!     comparisons: vec![ComparisonInput::load(Path::new("compare.json"))?],
 //!     realism: vec![RealismInput::load(None, Path::new("realism.json"))?],
 //! };
 //! let html = render(&inputs)?;
