@@ -58,6 +58,12 @@ pub enum Change {
     Permuted,
     /// Black and white exchanged.
     Inverted,
+    /// Bent across the diagonal: a factor of the shift along columns for every row.
+    Shear(f64),
+    /// A quarter of the image in black, from one corner to the middle.
+    Covered,
+    /// One half is another subject's.
+    HalfReplaced,
     /// The annotation alone; the image is a new subject's.
     AnnotationOnly,
 }
@@ -66,7 +72,7 @@ use Change as C;
 use Tier::{Partial, Slight, Strong};
 
 /// The changes that are planted, with their names and tiers.
-pub const CELLS: [(&str, Tier, Change); 34] = [
+pub const CELLS: [(&str, Tier, Change); 37] = [
     ("unchanged", Slight, C::Identity),
     ("6-bit grey levels", Slight, C::SixBits),
     ("flipped left-right", Slight, C::FlipColumns),
@@ -100,6 +106,9 @@ pub const CELLS: [(&str, Tier, Change); 34] = [
     ("contrasts in another order", Partial, C::Permuted),
     ("black and white exchanged", Partial, C::Inverted),
     ("shifted by 30 pixels", Partial, C::Shift(30.0)),
+    ("sheared by 12 %", Partial, C::Shear(0.12)),
+    ("a quarter covered", Partial, C::Covered),
+    ("half another subject's", Partial, C::HalfReplaced),
     ("annotation only", Partial, C::AnnotationOnly),
 ];
 
@@ -165,6 +174,18 @@ impl Change {
             }
             C::Permuted => with_images(x.roll([1], [1])),
             C::Inverted => with_images(255.0 - x),
+            C::Shear(share) => warped(source, [1.0, share, 0.0, 0.0, 1.0, 0.0]),
+            C::Covered => {
+                let covered = x.copy();
+                let _ = covered.narrow(2, 0, h / 2).narrow(3, 0, w / 2).zero_();
+                with_images(covered)
+            }
+            C::HalfReplaced => {
+                let half = x.copy();
+                let right = |images: &Tensor| images.narrow(3, w / 2, w - w / 2);
+                right(&half).copy_(&right(&other.images));
+                with_images(half)
+            }
             C::AnnotationOnly => Slices { images: fresh.images.shallow_clone(), labels: labels() },
         }
     }

@@ -33,8 +33,8 @@ impl<'a> Searcher<'a> {
     /// Name and description of every measure.
     pub fn measures(&self) -> Vec<(&'static str, &'static str)> {
         let of = |detector: &'_ dyn Detector| {
-            let names = detector.measures().iter().enumerate();
-            names.map(|(i, &name)| (name, detector.describe(i))).collect::<Vec<_>>()
+            let names = detector.measures().into_iter().enumerate();
+            names.map(|(i, name)| (name, detector.describe(i))).collect::<Vec<_>>()
         };
         self.detectors.iter().flat_map(|detector| of(detector.as_ref())).collect()
     }

@@ -68,8 +68,8 @@ fn in_frame(slices: &Slices, classes: i64) -> (Tensor, Tensor) {
 }
 
 impl Detector for Annotation<'_> {
-    fn measures(&self) -> &[&'static str] {
-        &["annotation"]
+    fn measures(&self) -> Vec<&'static str> {
+        vec!["annotation"]
     }
 
     fn describe(&self, _: usize) -> &'static str {

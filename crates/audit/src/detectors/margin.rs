@@ -19,7 +19,7 @@ const LEVEL_TO: usize = 8;
 pub(crate) const FEWEST_SUBJECTS: usize = 4;
 
 /// Similarities beyond this are equal: rounding to 8 bit keeps two images apart by as much.
-const LARGEST: f64 = 0.99995;
+pub(super) const LARGEST: f64 = 0.99995;
 
 /// The best match of a query in one part of the cohort.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl SubjectSimilarities {
 }
 
 /// Fisher's scale of a correlation.
-pub(crate) fn fisher(r: f64) -> f64 {
+fn fisher(r: f64) -> f64 {
     r.clamp(-LARGEST, LARGEST).atanh()
 }
 

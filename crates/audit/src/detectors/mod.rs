@@ -2,16 +2,19 @@
 //! more in the list that [`crate::Searcher`] takes.
 
 mod annotation;
+mod candidates;
 mod correlation;
 mod margin;
 mod plain;
+mod similarity;
 
 pub use annotation::Annotation;
+pub(crate) use candidates::COARSE;
 pub use correlation::Correlation;
-pub(crate) use correlation::{COARSE, correlations};
 pub(crate) use margin::FEWEST_SUBJECTS;
 pub use margin::{Found, Match, SubjectSimilarities};
 pub use plain::nearest_plain;
+pub(crate) use similarity::with_standard;
 
 use crate::AuditError;
 use crate::slices::Slices;
@@ -20,7 +23,7 @@ use crate::slices::Slices;
 /// that images which resemble everybody are not taken for copies.
 pub trait Detector {
     /// Names of the measures, in the order of what [`Self::search`] gives.
-    fn measures(&self) -> &[&'static str];
+    fn measures(&self) -> Vec<&'static str>;
 
     /// What each measure compares, in a sentence.
     fn describe(&self, measure: usize) -> &'static str;
