@@ -67,8 +67,11 @@ pub struct Progress<'a> {
 }
 
 impl Progress<'_> {
-    pub(crate) fn add(&mut self, images: usize) -> Result<(), AuditError> {
+    pub(crate) fn add(&mut self, images: usize, resumed: bool) -> Result<(), AuditError> {
         self.done += images as u64;
+        if resumed {
+            self.watch.resumed(self.done);
+        }
         self.watch.progress(self.done, self.total);
         if self.watch.should_stop() { Err(AuditError::Interrupted) } else { Ok(()) }
     }
@@ -89,7 +92,7 @@ pub fn search_set(
     for start in (0..count).step_by(BLOCK) {
         let range = start..(start + BLOCK).min(count);
         let images = range.len();
-        let queries = work.block(&format!("{name}-{start:08}"), || {
+        let (queries, resumed) = work.block(&format!("{name}-{start:08}"), || {
             let (slices, own) = read(range)?;
             searcher.search(&slices, &own)
         })?;
@@ -98,7 +101,7 @@ pub fn search_set(
             return Err(at("read", std::path::Path::new(name))(std::io::Error::other(message)).into());
         }
         all.extend(queries);
-        progress.add(images)?;
+        progress.add(images, resumed)?;
     }
     Ok(all)
 }

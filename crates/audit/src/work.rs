@@ -17,6 +17,9 @@ pub trait Watch {
 
     /// How far the audit has come, in images compared.
     fn progress(&mut self, done: u64, total: u64);
+
+    /// That the next [`Self::progress`] counts from here: what was done before, an earlier run has left.
+    fn resumed(&mut self, _done: u64) {}
 }
 
 /// Where blocks are kept.
@@ -42,7 +45,7 @@ impl Work {
         Ok(Self { folder: folder.to_owned(), key })
     }
 
-    /// A block by its name: what an earlier run left, or what `compute` gives now.
+    /// A block by its name: what an earlier run left (true), or what `compute` gives now (false).
     ///
     /// # Errors
     /// What `compute` gives, or [`FileError`] when the block cannot be kept.
@@ -50,17 +53,17 @@ impl Work {
         &self,
         name: &str,
         compute: impl FnOnce() -> Result<Vec<Query>, AuditError>,
-    ) -> Result<Vec<Query>, AuditError> {
+    ) -> Result<(Vec<Query>, bool), AuditError> {
         let path = self.folder.join(format!("{name}.json"));
         // A block that cannot be read, whatever the reason, is computed again.
         if let Ok(block) = files::read_json::<Block>(&path)
             && block.key == self.key
         {
-            return Ok(block.queries);
+            return Ok((block.queries, true));
         }
         let block = Block { key: self.key.clone(), queries: compute()? };
         files::write_with(&path, Access::Private, |file| Ok(serde_json::to_writer(file, &block)?))?;
-        Ok(block.queries)
+        Ok((block.queries, false))
     }
 
     /// Removes the blocks. What cannot be removed stays, and hinders nobody.
@@ -79,11 +82,11 @@ mod tests {
         let query = || Query { found: vec![], share: 0.25 };
         let open = |key: &[u8]| Work::open(folder.path(), Digest::of(key)).unwrap();
         let never = || panic!("the block is there");
-        assert_eq!(open(b"a").block("x", || Ok(vec![query()])).unwrap(), [query()]);
-        assert_eq!(open(b"a").block("x", never).unwrap(), [query()]);
-        assert_eq!(open(b"b").block("x", || Ok(vec![])).unwrap(), []);
+        assert_eq!(open(b"a").block("x", || Ok(vec![query()])).unwrap(), (vec![query()], false));
+        assert_eq!(open(b"a").block("x", never).unwrap(), (vec![query()], true));
+        assert_eq!(open(b"b").block("x", || Ok(vec![])).unwrap(), (vec![], false));
         std::fs::write(folder.path().join("x.json"), b"{\"key\":").unwrap();
-        assert_eq!(open(b"b").block("x", || Ok(vec![query()])).unwrap(), [query()]);
+        assert_eq!(open(b"b").block("x", || Ok(vec![query()])).unwrap(), (vec![query()], false));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

@@ -71,6 +71,11 @@ impl Terminal {
         })
     }
 
+    /// Measures the rate from here on: what was done before took no time of this run.
+    pub(crate) fn count_from(&mut self, done: u64) {
+        self.last = Some((self.begun.elapsed().as_secs_f64(), done));
+    }
+
     /// Removes the bar.
     pub(crate) fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
@@ -100,7 +105,7 @@ impl Terminal {
     }
 
     fn measure(&mut self, now: f64, done: u64) {
-        if let Some((then, before)) = self.last {
+        if let Some((then, before)) = self.last.filter(|last| last.1 < done) {
             let rate = done.saturating_sub(before) as f64 / (now - then).max(1e-6);
             let known = self.rate > 0.0;
             self.rate = if known { self.rate + RATE_SMOOTHING * (rate - self.rate) } else { rate };

@@ -71,6 +71,10 @@ impl synthmr_audit::Watch for Watch {
     fn progress(&mut self, done: u64, total: u64) {
         self.0.progress(done, total);
     }
+
+    fn resumed(&mut self, done: u64) {
+        self.0.count_from(done);
+    }
 }
 
 impl Audit {
