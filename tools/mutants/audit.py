@@ -30,6 +30,11 @@ MUTANTS = {
         "let inside = sampled(mask, pose, side).gt(0.5).to_kind(Kind::Float);",
         "let inside = sampled(mask, pose, side).ones_like();",
     ),
+    "background compared": (
+        "detectors/similarity.rs",
+        "let inner = eroded(heads, query.size()[2] / 32);",
+        "let inner = eroded(heads, query.size()[2] / 32).ones_like();",
+    ),
     "subjects off by one": (
         "slices.rs",
         "partition_point(|subject| subject.start <= position) - 1",
@@ -38,7 +43,7 @@ MUTANTS = {
     "a query's own subject not left out": (
         "detectors/candidates.rs",
         "if let Some(subject) = own {",
-        "if let Some(subject) = own.filter(|_| false) {",
+        "if let (Some(subject), false) = (own, true) {",
     ),
     "similarity in the place of the margin": (
         "detectors/margin.rs",
@@ -83,8 +88,8 @@ MUTANTS = {
     ),
     "no correction for many images": (
         "flagged.rs",
-        "let confirmed = benjamini_hochberg(&p_values, discovery_rate);",
-        "let confirmed: Vec<bool> = p_values.iter().map(|&p| p <= discovery_rate).collect();",
+        "let mut of_train = benjamini_hochberg(&p_values, rate);",
+        "let mut of_train: Vec<bool> = p_values.iter().map(|&p| p <= rate).collect();",
     ),
     "scores of images for everybody": (
         "work.rs",

@@ -121,3 +121,40 @@ fn affine(parameters: &Tensor) -> Tensor {
     ];
     composed(&Tensor::stack(&rows, 1), &Tensor::stack(&stretch, 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detectors::standardised;
+    use crate::pose::{Turning, poses};
+
+    /// Waves in a disc, seen through an affine map `[2, 3]`.
+    fn picture(map: [f32; 6]) -> Tensor {
+        let line = (Tensor::arange(96, (Kind::Float, Device::Cpu)) + 0.5) / 48.0 - 1.0;
+        let (x, y) = (line.view([1, -1]), line.view([-1, 1]));
+        let wave = |k: f64, l: f64| (&x * k + &y * l).sin();
+        let planes = [wave(9.0, 4.0) + wave(-6.0, 11.0), wave(3.0, -8.0) + wave(13.0, 2.0)];
+        let disc = (x.square() * 1.6 + y.square()).lt(0.4).to_kind(Kind::Float);
+        let image = (Tensor::stack(&planes, 0) * 40.0 + 120.0) * disc;
+        sampled(&image.unsqueeze(0), &Tensor::from_slice(&map).view([1, 2, 3]), 96)
+    }
+
+    #[test]
+    fn a_turned_enlarged_and_sheared_picture_is_brought_back() {
+        let mask = |x: &Tensor| x.amax([1i64].as_slice(), true).gt(1.0).to_kind(Kind::Float);
+        let real = picture([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        let pose = poses(&mask(&real), Turning::Upright);
+        let masks = sampled(&mask(&real), &pose, COARSE).gt(0.5).to_kind(Kind::Float);
+        let images = standardised(&sampled(&real, &pose, COARSE), &masks);
+        let targets = Targets { images, masks };
+        let moved = picture([1.05, 0.18, 0.02, -0.02, 0.98, -0.03]);
+        let pose = poses(&mask(&moved), Turning::Upright);
+        let pairs = Pairs::new(moved, &pose, &[0], &[false]);
+        let start = pairs.start(&targets);
+        let before = start.likeness.double_value(&[0]);
+        let similar = pairs.align(&targets, start, SIMILARITY, 4, 1.0);
+        let turned = similar.likeness.double_value(&[0]);
+        let affine = pairs.align(&targets, similar, AFFINE, 5, 0.5).likeness.double_value(&[0]);
+        assert!(before < 0.9 && turned > before && affine > 0.97, "{before} {turned} {affine}");
+    }
+}

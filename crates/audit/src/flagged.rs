@@ -39,11 +39,9 @@ pub(crate) fn decide(
 ) -> Decided {
     let train: Vec<Option<Score>> = queries.iter().map(|query| calibration.train(query)).collect();
     let held_out: Vec<Option<Score>> = queries.iter().map(|query| calibration.held_out(query)).collect();
-    // One family: an image has two chances to be confirmed falsely.
     let p = |score: &Option<Score>| score.map_or(1.0, |score| calibration.p_value(score.value));
-    let p_values: Vec<f64> = train.iter().chain(&held_out).map(p).collect();
-    let confirmed = benjamini_hochberg(&p_values, discovery_rate);
-    let (of_train, of_held_out) = confirmed.split_at(queries.len());
+    let p_values = [&train, &held_out].map(|scores| scores.iter().map(p).collect::<Vec<f64>>());
+    let [of_train, of_held_out] = confirmed(&p_values, discovery_rate);
     let mut decided = Decided {
         images: Vec::new(),
         flagged: 0,
@@ -77,6 +75,15 @@ pub(crate) fn decide(
     }
     decided.images.sort_by(|a, b| b.score.total_cmp(&a.score));
     decided
+}
+
+/// Which images are confirmed as copies of training and of held-out subjects, by their p values against each. One family: an image
+/// has two chances to be confirmed falsely.
+fn confirmed([train, held_out]: &[Vec<f64>; 2], rate: f64) -> [Vec<bool>; 2] {
+    let p_values = [train.as_slice(), held_out].concat();
+    let mut of_train = benjamini_hochberg(&p_values, rate);
+    let of_held_out = of_train.split_off(train.len());
+    [of_train, of_held_out]
 }
 
 fn image(
@@ -150,4 +157,23 @@ pub(crate) fn pairs(
         sheets.push(sheet);
     }
     Ok(sheets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn among_many_images_chance_confirms_none_and_copies_stay() {
+        let chance: Vec<f64> = (1..=1000).map(|i| f64::from(i) / 1001.0).collect();
+        let [train, held_out] = confirmed(&[chance.clone(), chance.clone()], 0.01);
+        assert!(!train.contains(&true) && !held_out.contains(&true));
+        let copies = [&chance[5..], &[1e-7; 5]].concat();
+        let [train, held_out] = confirmed(&[copies, chance], 0.01);
+        assert_eq!(train.iter().filter(|&&is| is).count(), 5);
+        assert!(train[995..].iter().all(|&is| is) && !held_out.contains(&true));
+        // Half as rare as what one image by itself would be confirmed with: two chances to be wrong.
+        let alone = |p: f64| confirmed(&[vec![p], vec![1.0]], 0.01)[0][0];
+        assert!(alone(0.005) && !alone(0.0051));
+    }
 }

@@ -217,7 +217,7 @@ fn in_frame(images: &Tensor, mask: &Tensor, pose: &Tensor, side: i64) -> Tensor 
 }
 
 /// Mean 0 and norm 1 where `mask` `[n, 1, s, s]` is 1, 0 elsewhere.
-pub(super) fn standardised(x: &Tensor, mask: &Tensor) -> Tensor {
+pub(crate) fn standardised(x: &Tensor, mask: &Tensor) -> Tensor {
     let area = mask.sum_dim_intlist([2i64, 3].as_slice(), true, Kind::Float).clamp_min(1.0);
     let mean = (x * mask).sum_dim_intlist([2i64, 3].as_slice(), true, Kind::Float) / area;
     unit(&((x - mean) * mask))
@@ -232,4 +232,32 @@ fn unit(x: &Tensor) -> Tensor {
 fn singles(z: &Tensor) -> Tensor {
     let half = unit(&z.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None));
     half.flatten(0, 1).flatten(1, -1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_background_does_not_count() {
+        let mask = Tensor::zeros([1, 1, 64, 64], (Kind::Float, Device::Cpu));
+        let _ = mask.narrow(2, 16, 32).narrow(3, 20, 24).fill_(1.0);
+        tch::manual_seed(3);
+        let head = Tensor::rand([1, 2, 64, 64], (Kind::Float, Device::Cpu)) * 100.0;
+        let pose = poses(&mask, TURNINGS[0]);
+        let frame =
+            |background: f64| in_frame(&(&head * &mask + (1.0 - &mask) * background), &mask, &pose, 64);
+        let (black, grey) = (frame(0.0), frame(90.0));
+        let outside = sampled(&mask, &pose, 64).le(0.5).to_kind(Kind::Float);
+        for x in [&black, &grey] {
+            assert!((x * &outside).abs().max().double_value(&[]) < 1e-9);
+            assert!(
+                x.sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Float).abs().max().double_value(&[])
+                    < 1e-4
+            );
+        }
+        // Only the rim, where pixels are interpolated with what lies outside, differs.
+        let alike = (&black * &grey).sum(Kind::Float).double_value(&[]) / 2.0;
+        assert!(alike > 0.9, "{alike}");
+    }
 }

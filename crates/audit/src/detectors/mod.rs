@@ -10,6 +10,8 @@ mod similarity;
 
 pub use annotation::Annotation;
 pub(crate) use candidates::COARSE;
+#[cfg(test)]
+pub(crate) use candidates::standardised;
 pub use correlation::Correlation;
 pub(crate) use margin::FEWEST_SUBJECTS;
 pub use margin::{Found, Match, SubjectSimilarities};

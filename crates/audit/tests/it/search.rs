@@ -105,6 +105,11 @@ fn changed_copies_are_found_and_new_subjects_are_not() {
     assert_eq!(score.matched.position, position);
     assert!(calibration.p_value(score.value) < 1e-4 && !calibration.flags(&leak[0]), "{score:?}");
 
+    // Positions belong to their subjects, from the first to the last.
+    for subject in 0..reference.subjects.len() {
+        assert!(reference.positions(subject).all(|position| reference.subject_of(position) == subject));
+    }
+
     // A query's own subject is no match for it.
     let own = searcher.search(&read(&[positions[0]]), &[Some(train[0])]).unwrap();
     let matched = own[0].found[0].train.unwrap();
