@@ -103,6 +103,27 @@ fn a_stylegan3_killed_at_random_moments_ends_with_the_same_bits() {
     check(&format!("train generator --preset stylegan3-r-tiny-64 {TINY} {more} --kimg 0.4"), 6);
 }
 
+#[test]
+fn an_r3gan_killed_at_random_moments_ends_with_the_same_bits() {
+    check(&format!("train generator --preset r3gan-tiny-64 {TINY} --kimg 0.8"), 10);
+}
+
+/// Settings that make the network of DDPM and of rectified flow small.
+const TINY_NETWORK: &str = "--set resolution=16 --set batch=4 --set network.channels=8 --set network.multipliers=[1,2] \
+    --set network.attention=[4] --set network.heads=2 --set network.norm_groups=4 --set tick_images=8 \
+    --set checkpoint_images=16 --set inspection.images=8 --precision f32 --threads 1 --data ph.store";
+
+#[test]
+fn a_ddpm_killed_at_random_moments_ends_with_the_same_bits() {
+    let learned = "--set process.bound_weight=0.001 --set sampler.variance=learned";
+    check(&format!("train generator --preset diffusion-tiny-64 {TINY_NETWORK} {learned} --kimg 0.8"), 11);
+}
+
+#[test]
+fn a_rectified_flow_killed_at_random_moments_ends_with_the_same_bits() {
+    check(&format!("train generator --preset flow-tiny-64 {TINY_NETWORK} --kimg 0.8"), 12);
+}
+
 /// Settings that make the steps of any segmenter small.
 const SMALL_STEPS: &str = "--set batch=4 --set tick_images=8 --set validation_images=16 --set checkpoint_images=16 \
     --set validation_slices=16 --precision f32 --threads 1 --train ph.store";
