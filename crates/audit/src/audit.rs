@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use synthmr_core::files::{self, FolderLock};
 use synthmr_core::records::{
     AuditImages, AuditRecord, AuditSettings, InputRecord, MeasureRecord, Origin, PatientRecord, PlainRecord,
     SCHEMA, StratumRecord, Tier, Tool,
@@ -59,7 +60,7 @@ pub struct AuditOptions<'a> {
     pub seed: u64,
     /// Memory that may be used, about.
     pub memory_bytes: u64,
-    /// Folder of the audit, which exists: finished blocks are kept in it.
+    /// Folder of the audit: finished blocks are kept in it. It is made once nothing speaks against the audit.
     pub folder: &'a Path,
 }
 
@@ -73,6 +74,8 @@ pub struct Audit {
     pub pairs: Vec<RenderedSheet>,
     /// Blocks to be removed once everything is written.
     pub work: Work,
+    /// The right to write into the folder.
+    _lock: FolderLock,
 }
 
 /// Everything that was searched.
@@ -93,6 +96,8 @@ struct Searched {
 pub fn audit(options: &AuditOptions<'_>, watch: &mut dyn Watch) -> Result<Audit, AuditError> {
     let reference = Reference::new(options.real);
     check(options, &reference)?;
+    files::create_folder(options.folder)?;
+    let lock = FolderLock::take(options.folder)?;
     let stop = || watch.should_stop();
     let detectors: Vec<Box<dyn Detector>> =
         vec![Box::new(Correlation::new(&reference, &stop)?), Box::new(Annotation::new(&reference)?)];
@@ -122,7 +127,7 @@ pub fn audit(options: &AuditOptions<'_>, watch: &mut dyn Watch) -> Result<Audit,
         synthetic: options.synthetic.digest().clone(),
         images: decided.images,
     };
-    Ok(Audit { record, images, pairs, work })
+    Ok(Audit { record, images, pairs, work, _lock: lock })
 }
 
 /// Whether the inputs can be audited at all.

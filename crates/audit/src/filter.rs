@@ -4,11 +4,34 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use synthmr_core::files::Access;
-use synthmr_core::records::{AuditImages, FlaggedImage, Origin};
+use synthmr_core::records::{AuditImages, FlaggedImage, Origin, SamplingRecord};
 use synthmr_data::sheet::{self, SHEET_ROWS, SheetImage};
 use synthmr_data::store::{SliceStore, StoreLayout, StoreWriter};
 
 use crate::AuditError;
+
+/// How a set was sampled: images can be taken out of such a set only.
+///
+/// # Errors
+/// [`AuditError::Mismatch`] for the store of a cohort.
+pub fn sampled(store: &SliceStore) -> Result<&SamplingRecord, AuditError> {
+    match &store.manifest().origin {
+        Origin::Sampled(sampling) => Ok(sampling),
+        Origin::Cohort { .. } => {
+            let hint = "--filter removes images of synthetic sets";
+            Err(mismatch(store, "a synthetic set", "the store of a cohort", hint))
+        }
+    }
+}
+
+fn mismatch(store: &SliceStore, expected: &str, found: &str, hint: &'static str) -> AuditError {
+    AuditError::Mismatch {
+        what: store.path().display().to_string(),
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+        hint,
+    }
+}
 
 /// The record of what is missing, in the filtered store; for the owner only.
 const REMOVED: &str = "removed.json";
@@ -26,19 +49,7 @@ pub fn filter(
     out: &Path,
 ) -> Result<usize, AuditError> {
     let manifest = store.manifest();
-    let mismatch = |expected: &str, found: &str, hint| AuditError::Mismatch {
-        what: store.path().display().to_string(),
-        expected: expected.to_owned(),
-        found: found.to_owned(),
-        hint,
-    };
-    let Origin::Sampled(sampling) = &manifest.origin else {
-        return Err(mismatch(
-            "a synthetic set",
-            "the store of a cohort",
-            "--filter removes images of synthetic sets",
-        ));
-    };
+    let mut sampling = sampled(store)?.clone();
     let mut flagged: BTreeMap<usize, &FlaggedImage> = BTreeMap::new();
     // An image may be flagged twice, for a training and a held-out subject; the more suspicious reason comes first.
     images.images.iter().for_each(|image| {
@@ -47,11 +58,8 @@ pub fn filter(
     let kept: Vec<u32> =
         indices.iter().copied().filter(|index| !flagged.contains_key(&(*index as usize))).collect();
     if kept.is_empty() {
-        return Err(mismatch(
-            "images that are not flagged",
-            "none",
-            "this set is copies throughout; train another way",
-        ));
+        let hint = "this set is copies throughout; train another way";
+        return Err(mismatch(store, "images that are not flagged", "none", hint));
     }
     let layout = StoreLayout {
         channels: manifest.channels.clone(),
@@ -60,7 +68,6 @@ pub fn filter(
         labels: manifest.labels.clone(),
     };
     let mut writer = StoreWriter::create(out, layout.clone())?;
-    let mut sampling = sampling.clone();
     sampling.generators.iter_mut().for_each(|generator| generator.images = 0);
     let generators = sampling.generators.len().max(1);
     let mut shown = Vec::new();
@@ -79,6 +86,6 @@ pub fn filter(
     sheet::render("synthetic images that an audit did not flag", false, &layout, &shown).add_to(&writer)?;
     let removed: Vec<&&FlaggedImage> = flagged.values().collect();
     writer.add_json(REMOVED, Access::Private, &removed)?;
-    writer.finish(Origin::Sampled(sampling))?;
+    writer.finish(Origin::Sampled(Box::new(sampling)))?;
     Ok(kept.len())
 }

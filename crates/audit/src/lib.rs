@@ -5,8 +5,9 @@
 //! been found, control subjects what is flagged by chance, and a rule puts both into words ([`verdict`]). `docs/audit.md`
 //! explains it to the user.
 //!
-//! Invariants: nothing learns from any part of a store but the one that the generator learnt from; control subjects decide nothing, they are searched last. A verdict always carries its control. What names an
-//! image or a subject ([`Audit::images`], [`Audit::pairs`], finished blocks) is apart from what does not ([`Audit::record`]).
+//! Invariants: nothing learns from any part of a store but the one that the generator learnt from; control subjects decide
+//! nothing, they are searched last. A verdict always carries its control. What names an image or a subject ([`Audit::images`],
+//! [`Audit::pairs`], finished blocks) is apart from what does not ([`Audit::record`]).
 
 mod alignment;
 mod audit;
@@ -30,6 +31,6 @@ mod work;
 
 pub use audit::{Audit, AuditOptions, audit};
 pub use error::AuditError;
-pub use filter::filter;
+pub use filter::{filter, sampled};
 pub use searcher::Searcher;
 pub use work::{Watch, Work};

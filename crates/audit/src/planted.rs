@@ -3,15 +3,14 @@
 
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_core::records::Tier;
-use synthmr_nets::layers::gaussian_blur;
+use synthmr_nets::affine::{Between, Outside, resampled};
+use synthmr_nets::layers::smoothed;
 use tch::{Device, Kind, Tensor};
 
 use crate::slices::Slices;
 
 /// Side of the image whose pixels lengths are given in.
 const NOMINAL_SIDE: f64 = 256.0;
-/// A Gaussian of standard deviation 1 in the form that [`gaussian_blur`] takes.
-const SIGMA: f64 = 1.177_410_022_515_474_7;
 
 /// A way to change a copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -155,7 +154,7 @@ impl Change {
             C::Shift(pixels) => moved(1.0, 0.0, pixels),
             C::Scale(factor) | C::Crop(factor) => moved(factor, 0.0, 0.0),
             C::Noise(share) => with_images(&x + noise(&x, seed) * (255.0 * share)),
-            C::Blur(pixels) => with_images(gaussian_blur(&x, pixels * unit * SIGMA)),
+            C::Blur(pixels) => with_images(smoothed(&x, pixels * unit)),
             C::Gain(factor) => with_images(x * factor),
             C::Gamma(exponent) => with_images((x / 255.0).pow_tensor_scalar(exponent) * 255.0),
             C::HalfResolution => {
@@ -200,9 +199,9 @@ fn bytes(x: &Tensor) -> Tensor {
 fn warped(source: &Slices, map: [f64; 6]) -> Slices {
     let n = source.images.size()[0];
     let maps = Tensor::from_slice(&map.map(|value| value as f32)).view([1, 2, 3]).expand([n, -1, -1], false);
-    let grid = Tensor::affine_grid_generator(&maps, source.images.size(), false);
-    let images = source.images.to_kind(Kind::Float).grid_sampler(&grid, 0, 0, false);
-    let labels = source.labels.unsqueeze(1).to_kind(Kind::Float).grid_sampler(&grid, 1, 0, false);
+    let seen = |x: &Tensor, between| resampled(&x.to_kind(Kind::Float), &maps, between, Outside::Zeros);
+    let images = seen(&source.images, Between::Bilinear);
+    let labels = seen(&source.labels.unsqueeze(1), Between::Nearest);
     Slices { images: bytes(&images), labels: bytes(&labels.squeeze_dim(1)) }
 }
 

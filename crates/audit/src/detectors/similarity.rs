@@ -1,7 +1,7 @@
 //! How alike aligned images are: the measures of [`super::Correlation`]. All are correlations within the real image's head,
 //! on Fisher's scale averaged over contrasts: one contrast that is saturated or noisy must not hide what the others show.
 
-use synthmr_nets::layers::gaussian_blur;
+use synthmr_nets::layers::smoothed;
 use tch::{Kind, Tensor};
 
 use super::candidates::standardised;
@@ -31,8 +31,6 @@ const COARSER: f64 = 3.0;
 /// For single contrasts, and for broad structure, which strong noise and a lost resolution leave alone.
 const SMOOTH: f64 = 1.5;
 const BROAD: f64 = 3.0;
-/// A Gaussian of standard deviation 1 in the form that [`gaussian_blur`] takes: `2^-(x / s)^2`.
-const SIGMA: f64 = 1.177_410_022_515_474_7;
 /// Side of a window and the distance of two, in 64ths of the image.
 const WINDOW: i64 = 13;
 const WINDOW_STEP: i64 = 3;
@@ -57,32 +55,34 @@ pub(super) struct RealImages {
 pub(super) fn similarities(query: &Tensor, real: &RealImages) -> Vec<Vec<f64>> {
     let RealImages { slices, between, heads } = real;
     let inner = eroded(heads, query.size()[2] / 32);
-    let smooth = gaussian_blur(query, SHARPNESS[0] * SIGMA);
-    let fine = standardised(&(&smooth - gaussian_blur(&smooth, COARSER * SIGMA)), &inner);
+    let smooth = smoothed(query, SHARPNESS[0]);
     let standard = standardised(&smooth, &inner);
-    let (mut brain, mut detail, mut parts) = (None, None, None);
-    for sharpness in SHARPNESS {
-        for between in between {
-            let real = gaussian_blur(between, sharpness * SIGMA);
-            brain = larger(brain, over_contrasts(&with_standard(&standard, &real, &inner)));
-        }
-        let real = gaussian_blur(slices, sharpness * SIGMA);
-        brain = larger(brain, over_contrasts(&with_standard(&standard, &real, &inner)));
-        let band = &real - gaussian_blur(&real, COARSER * SIGMA);
-        detail = larger(detail, over_contrasts(&with_standard(&fine, &band, &inner)));
-        parts = parts.or_else(|| Some(most_similar_part(&smooth, &real, &inner)));
-    }
+    let fine = standardised(&(&smooth - smoothed(&smooth, COARSER)), &inner);
+    let same = |a: &Tensor, b: &Tensor| over_contrasts(&with_standard(a, b, &inner));
+    let sharpnesses = SHARPNESS.map(|deviation| smoothed(slices, deviation));
+    let beside = between.iter().flat_map(|between| SHARPNESS.map(|deviation| smoothed(between, deviation)));
+    let mut brain: Vec<Tensor> = sharpnesses.iter().map(|real| same(&standard, real)).collect();
+    brain.extend(beside.map(|real| same(&standard, &real)));
+    let detail = sharpnesses.each_ref().map(|real| same(&fine, &(real - smoothed(real, COARSER))));
     let both = |deviation: f64| {
-        let [a, b] = [query, slices].map(|x| gaussian_blur(x, deviation * SIGMA));
+        let [a, b] = [query, slices].map(|x| smoothed(x, deviation));
         with_standard(&standardised(&a, &inner), &b, &inner)
     };
-    let contrast = both(SMOOTH).abs().amax([1i64, 2].as_slice(), false);
-    let broad = over_contrasts(&both(BROAD));
-    [brain, detail, Some(contrast), Some(broad), parts]
-        .into_iter()
-        .flatten()
-        .map(|values| Vec::<f64>::try_from(values.to_kind(Kind::Double)).unwrap_or_default())
-        .collect()
+    [
+        largest(&brain),
+        largest(&detail),
+        both(SMOOTH).abs().amax([1i64, 2].as_slice(), false),
+        over_contrasts(&both(BROAD)),
+        most_similar_part(&smooth, &sharpnesses[0], &inner),
+    ]
+    .into_iter()
+    .map(|values| Vec::<f64>::try_from(values.to_kind(Kind::Double)).unwrap_or_default())
+    .collect()
+}
+
+/// The largest of values `[n]` for every row.
+fn largest(values: &[Tensor]) -> Tensor {
+    Tensor::stack(values, 0).amax([0i64].as_slice(), false)
 }
 
 /// Correlations of every contrast of `a` with every contrast of `b` inside a mask, `[n, c, c]`. `a` has mean 0 and norm 1 inside and
@@ -93,10 +93,6 @@ pub(crate) fn with_standard(a: &Tensor, b: &Tensor, mask: &Tensor) -> Tensor {
     let squares = b.square().bmm(&mask) - b.bmm(&mask).square() / area;
     let norm = squares.clamp_min(1e-6).sqrt().transpose(1, 2);
     a.bmm(&b.transpose(1, 2)) / norm
-}
-
-fn larger(known: Option<Tensor>, value: Tensor) -> Option<Tensor> {
-    Some(known.map_or_else(|| value.shallow_clone(), |known| known.maximum(&value)))
 }
 
 /// The mean of equal contrasts' correlations, from a table `[n, c, c]`.
@@ -161,7 +157,7 @@ mod tests {
         let other = of(&head(1.7));
         assert!(other.iter().all(|&r| r < 0.9), "{other:?}");
         // Blurred: the sharpness that both share.
-        assert!(of(&gaussian_blur(&x, 1.2 * SIGMA))[0] > 0.995);
+        assert!(of(&smoothed(&x, 1.2))[0] > 0.995);
         // Half of it another head: only the parts stay.
         let half = x.copy();
         half.narrow(3, 36, 28).copy_(&head(1.7).narrow(3, 36, 28));

@@ -12,16 +12,8 @@ use crate::cohort::Fixture;
 
 /// Copies of every cell.
 const COPIES: usize = 6;
-/// Cells that a cohort of 32-pixel images cannot promise: what distinguishes its subjects is gone, half a pixel's shift
-/// is a strong blur there.
-const TOO_SMALL_FOR: [&str; 6] = [
-    "shifted by 4 pixels",
-    "half resolution",
-    "noise of 10 %",
-    "shading",
-    "between two slices",
-    "tumour replaced",
-];
+/// Cells that a cohort of 32-pixel images cannot promise: what is left of its subjects there, these changes hide.
+const TOO_SMALL_FOR: [&str; 2] = ["noise of 10 %", "shading"];
 
 #[test]
 fn changed_copies_are_found_and_new_subjects_are_not() {

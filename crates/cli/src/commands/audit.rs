@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use synthmr_audit::gates::Gates;
-use synthmr_audit::{AuditOptions, audit, filter};
-use synthmr_core::files::{self, Access, FolderLock};
+use synthmr_audit::{AuditOptions, audit, filter, sampled};
+use synthmr_core::files::{self, Access};
 use synthmr_core::records::{AuditRecord, InputRecord, Tier};
 use synthmr_data::store::{SliceStore, StoreSelection};
 use synthmr_report::AuditPages;
@@ -89,10 +89,11 @@ impl Audit {
         EngineOptions::on_cpu().set_up(common)?;
         let real = SliceStore::open(&self.real)?;
         let (synthetic, indices) = self.synthetic.open()?;
+        if self.filter.is_some() {
+            sampled(&synthetic)?;
+        }
         real.verify()?;
         synthetic.verify()?;
-        files::create_folder(&self.out)?;
-        let _lock = FolderLock::take(&self.out)?;
         let input = |path: &Path, store: &SliceStore, split: String, images| InputRecord {
             name: name_of(path),
             digest: store.digest().clone(),

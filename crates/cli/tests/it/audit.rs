@@ -69,4 +69,9 @@ fn an_exact_replay_is_found_after_a_kill_and_stays_inside() {
     run(folder, "import ph --out no.store --resolution 32 --split train=0.7,val=0.3 --seed 7", 0);
     let (_, err) = run(folder, "audit --real no.store --synthetic ph.store:test --out none", 3);
     assert!(err.contains("expected at least 1 subjects in the part `control`, found 0"), "{err}");
+    assert!(!folder.join("none").exists(), "a refusal leaves nothing behind");
+    let line = "audit --real ph.store --synthetic ph.store:test --out none --filter kept.store";
+    let (_, err) = run(folder, line, 3);
+    assert!(err.contains("expected a synthetic set, found the store of a cohort"), "{err}");
+    assert!(!folder.join("none").exists());
 }

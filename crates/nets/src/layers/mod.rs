@@ -23,7 +23,7 @@ pub use enlarged_conv::EnlargedConv;
 pub use equalised::{Activation, EqualisedConv, EqualisedLinear};
 pub use filtered_lrelu::{DownFilter, FilteredLrelu, FilteredLreluPlan};
 pub use fir::{Blur, Fir};
-pub use gaussian_blur::gaussian_blur;
+pub use gaussian_blur::{gaussian_blur, smoothed};
 pub use group_norm::GroupNorm;
 pub use instance_norm::InstanceNorm;
 pub use layer_norm::LayerNorm;
