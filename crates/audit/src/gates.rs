@@ -11,6 +11,9 @@ use crate::AuditError;
 /// The gates that are used when no file is given.
 pub const DEFAULT: &str = include_str!("gates.toml");
 
+/// So many gates come first that ask whether an audit can tell anything; the others ask what it found.
+pub const ABOUT_THE_AUDIT: usize = 7;
+
 /// A limit with the reason for it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +28,8 @@ pub struct Limit {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gates {
+    /// Most stores and parts that the generator learnt from, this cohort's training part not among them.
+    pub other_sources: Limit,
     /// Fewest subjects behind the null scores.
     pub null_subjects: Limit,
     /// Fewest control subjects.
@@ -72,8 +77,9 @@ impl Gates {
         Ok(gates)
     }
 
-    fn limits(&self) -> [(&'static str, &Limit); 9] {
+    fn limits(&self) -> [(&'static str, &Limit); 10] {
         [
+            ("other_sources", &self.other_sources),
             ("null_subjects", &self.null_subjects),
             ("control_subjects", &self.control_subjects),
             ("control_false_alarms", &self.control_false_alarms),
@@ -86,12 +92,17 @@ impl Gates {
         ]
     }
 
-    /// Every gate with what was found.
+    /// Every gate with what was found; the first [`ABOUT_THE_AUDIT`] ask whether the audit can tell anything.
     pub fn judge(&self, found: &Findings) -> Vec<GateRecord> {
         let at_least =
             |name: &str, limit: &Limit, found: Option<f64>| gate(name, limit, found, |f, l| f >= l);
         let at_most = |name: &str, limit: &Limit, found: Option<f64>| gate(name, limit, found, |f, l| f <= l);
         vec![
+            at_most(
+                "other data that the generator learnt from, at most",
+                &self.other_sources,
+                Some(found.other_sources),
+            ),
             at_least(
                 "subjects behind the threshold, at least",
                 &self.null_subjects,
@@ -124,6 +135,8 @@ impl Gates {
 /// What gates are compared with; none where it could not be found.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Findings {
+    /// Stores and parts that the generator learnt from besides the cohort's training part.
+    pub other_sources: f64,
     /// Subjects behind the null scores.
     pub null_subjects: f64,
     /// Control subjects.
@@ -162,6 +175,7 @@ mod tests {
     fn the_default_gates_are_complete_and_each_can_fail() {
         let gates = Gates::load(None).unwrap();
         let good = Findings {
+            other_sources: 0.0,
             null_subjects: 20.0,
             control_subjects: 5.0,
             false_alarms: Some(0.01),
@@ -174,6 +188,7 @@ mod tests {
         };
         assert!(gates.judge(&good).iter().all(|gate| gate.met));
         let bad = [
+            Findings { other_sources: 1.0, ..good },
             Findings { null_subjects: 9.0, ..good },
             Findings { control_subjects: 2.0, ..good },
             Findings { false_alarms: Some(0.03), ..good },

@@ -12,6 +12,7 @@
 mod alignment;
 mod audit;
 pub mod calibration;
+mod conclusion;
 pub mod detectors;
 pub mod embedding;
 mod error;
