@@ -24,7 +24,7 @@ const FINE: i64 = 128;
 /// Queries that are aligned at once.
 const AT_ONCE: usize = 16;
 /// Rounds of the alignment from every start, and of the best start's.
-const ROUNDS: [usize; 2] = [2, 3];
+const ROUNDS: [usize; 2] = [2, 5];
 /// Slices before and after a candidate that are tried in its place, and how often.
 const BESIDE: usize = 2;
 const STEPS_ASIDE: usize = 2;
@@ -124,7 +124,7 @@ impl<'a> Correlation<'a> {
             }
         }
         let targets = self.prepared.targets(&places(&candidates));
-        let aligned = pairs.align(&targets, aligned, AFFINE, ROUNDS[1], 0.5);
+        let aligned = pairs.align(&targets, aligned, AFFINE, ROUNDS[1], 1.0);
         (candidates, pairs.moved(&aligned.movements, self.side))
     }
 
