@@ -85,7 +85,13 @@ pub(crate) fn conclude(
         .take(ABOUT_THE_AUDIT)
         .filter(|gate| !gate.met)
         .map(|gate| {
-            let found = gate.found.map_or_else(|| "nothing".to_owned(), |found| format!("{found:.3}"));
+            let found = gate.found.map_or_else(
+                || "nothing".to_owned(),
+                |found| {
+                    let decimals = if found.fract() == 0.0 { 0 } else { 3 };
+                    format!("{found:.decimals$}")
+                },
+            );
             format!("{} {} (found {found})", gate.name, gate.limit)
         })
         .collect();

@@ -131,7 +131,8 @@ fn page(record: &AuditRecord, inside: Option<Inside<'_>>) -> Result<String, Repo
     Ok(page.render()?)
 }
 
-fn facts(record: &AuditRecord) -> Vec<(String, &'static str)> {
+/// The main counts, each with what it counts.
+pub(crate) fn facts(record: &AuditRecord) -> Vec<(String, &'static str)> {
     let of = |part: usize, all: usize| format!("{} of {}", format::count(part), format::count(all));
     let mut facts = vec![
         (of(record.flagged, record.n), "synthetic images flagged"),
@@ -170,7 +171,7 @@ fn dots(record: &AuditRecord) -> Vec<Dot> {
 }
 
 /// A share with its interval, in per cent.
-fn share(value: &Interval) -> String {
+pub(crate) fn share(value: &Interval) -> String {
     let percent = |value: Option<f64>| value.map_or_else(|| format::NONE.to_owned(), format::percent);
     match (value.low, value.high) {
         (Some(_), Some(_)) => {
@@ -190,6 +191,10 @@ fn level(record: &AuditRecord) -> String {
 
 fn three(value: &f64) -> String {
     format::fixed(Some(*value), 3)
+}
+
+fn measured(value: &f64) -> String {
+    format::measured(*value)
 }
 
 fn tiny(value: &f64) -> String {

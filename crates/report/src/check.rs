@@ -48,6 +48,21 @@ pub(crate) fn inputs(inputs: &ReportInputs) -> Result<(), ReportError> {
     for realism in &inputs.realism {
         schema(format!("realism of {:?}", realism.record.synthetic.name), realism.record.schema)?;
     }
+    if let Some(audit) = &inputs.audit {
+        schema(format!("audit {:?}", audit.name), audit.record.schema)?;
+        let sides = [(&inputs.real, &audit.record.real), (&inputs.synthetic, &audit.record.synthetic)];
+        for (given, audited) in sides {
+            if let Some(given) = given.as_ref().filter(|given| given.digest != audited.digest) {
+                return Err(ReportError::AuditOfAnother {
+                    audit: audit.name.clone(),
+                    audited: audited.name.clone(),
+                    audited_digest: audited.digest.clone(),
+                    store: given.name.clone(),
+                    digest: given.digest.clone(),
+                });
+            }
+        }
+    }
     splits(inputs)
 }
 

@@ -54,6 +54,25 @@ pub enum ReportError {
         /// The name.
         condition: String,
     },
+    /// An audit of other stores says nothing about these.
+    #[error(
+        "{audit} is an audit of {audited} ({}), but {store} is {}\n\
+         hint: audit this set against this cohort, and give that audit",
+        audited_digest.short(),
+        digest.short()
+    )]
+    AuditOfAnother {
+        /// Name of the audit's file.
+        audit: String,
+        /// Name of the store that was audited.
+        audited: String,
+        /// Its digest.
+        audited_digest: Digest,
+        /// Name of the store that the report is about.
+        store: String,
+        /// Its digest.
+        digest: Digest,
+    },
     /// A picture is damaged, not a PNG, too large, or smaller than its record says.
     #[error("{picture}: {message}")]
     Picture {

@@ -1,7 +1,9 @@
 //! What a report is made from. Every part may be missing; the report then says so in its place.
 
+use synthmr_core::Digest;
 use synthmr_core::records::{
-    ComparisonRecord, ContactSheet, EvaluationRecord, RealismRecord, RunRecord, StoreManifest, Tick,
+    AuditRecord, ComparisonRecord, ContactSheet, EvaluationRecord, RealismRecord, RunRecord, StoreManifest,
+    Tick,
 };
 
 /// Everything that a report shows.
@@ -21,6 +23,8 @@ pub struct ReportInputs {
     pub comparisons: Vec<ComparisonInput>,
     /// Measurements of realism, in the order in which they are shown.
     pub realism: Vec<RealismInput>,
+    /// The audit of the synthetic set.
+    pub audit: Option<AuditInput>,
 }
 
 /// A store as far as a report may see it: its manifest and the pictures made for people.
@@ -28,6 +32,8 @@ pub struct ReportInputs {
 pub struct StoreInput {
     /// Name of the store's folder, without where it lies.
     pub name: String,
+    /// Digest of `manifest.json`: what other records call the store by.
+    pub digest: Digest,
     /// `manifest.json`.
     pub manifest: StoreManifest,
     /// `sheet.json` and its PNG, when the step that made the store wrote them.
@@ -81,4 +87,13 @@ pub struct RealismInput {
     pub name: Option<String>,
     /// `realism.json`.
     pub record: RealismRecord,
+}
+
+/// Whether the synthetic set copies its patients.
+#[derive(Clone, Debug)]
+pub struct AuditInput {
+    /// Name of its file, for messages.
+    pub name: String,
+    /// `audit.json`.
+    pub record: AuditRecord,
 }

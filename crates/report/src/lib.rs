@@ -11,7 +11,8 @@
 //! ```no_run
 //! use std::path::Path;
 //! use synthmr_report::{
-//!     ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, StoreInput, access, render,
+//!     AuditInput, ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, StoreInput, access,
+//!     render,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,6 +24,7 @@
 //!     evaluations: vec![EvaluationInput::load("synthetic", Path::new("eval.json"))?],
 //!     comparisons: vec![ComparisonInput::load(Path::new("compare.json"))?],
 //!     realism: vec![RealismInput::load(None, Path::new("realism.json"))?],
+//!     audit: Some(AuditInput::load(Path::new("audit/audit.json"))?),
 //! };
 //! let html = render(&inputs)?;
 //! synthmr_core::files::write_with(Path::new("report.html"), access(&inputs), |file| {
@@ -45,7 +47,8 @@ mod view;
 pub use audit::AuditPages;
 pub use error::ReportError;
 pub use inputs::{
-    ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, SheetInput, StoreInput,
+    AuditInput, ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, SheetInput,
+    StoreInput,
 };
 pub use load::PICTURE_BYTES;
 
@@ -66,8 +69,8 @@ pub mod conditions {
 ///
 /// # Errors
 /// When a record has a schema that this version does not know, a store is given in the other's place, a
-/// picture is not what its record says, two evaluations have one name, or an evaluation was made on
-/// another division of the subjects than the store's (see [`ReportError`]).
+/// picture is not what its record says, two evaluations have one name, an evaluation was made on another
+/// division of the subjects than the store's, or an audit of other stores (see [`ReportError`]).
 pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
     check::inputs(inputs)?;
     Ok(view::Page::new(inputs)?.render()?)

@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use synthmr_core::Digest;
 use synthmr_core::files::{self, FileError, at};
 use synthmr_core::records::{ContactSheet, Tick};
 
 use crate::check;
 use crate::error::ReportError;
-use crate::inputs::{ComparisonInput, EvaluationInput, RealismInput, RunInput, SheetInput, StoreInput};
+use crate::inputs::{
+    AuditInput, ComparisonInput, EvaluationInput, RealismInput, RunInput, SheetInput, StoreInput,
+};
 
 /// Largest picture that goes into a report, in bytes: a grid of 8 x 5 cells of 256 pixels stays below 3 MiB,
 /// and a page of several pictures must still open on a laptop.
@@ -26,7 +29,9 @@ impl StoreInput {
     /// When a file cannot be read, is not the record it should be, or has an unknown schema; when the sheet
     /// names a picture outside the store, or its picture is missing or longer than [`PICTURE_BYTES`].
     pub fn load(store: &Path) -> Result<Self, ReportError> {
-        let manifest = record(&store.join("manifest.json"))?;
+        let path = store.join("manifest.json");
+        let text = files::read_text(&path)?;
+        let (digest, manifest) = (Digest::of(text.as_bytes()), parsed(&path, &text)?);
         let sheet_path = store.join("sheet.json");
         let sheet = if exists(&sheet_path)? {
             let record: ContactSheet = record(&sheet_path)?;
@@ -35,7 +40,7 @@ impl StoreInput {
         } else {
             None
         };
-        Ok(Self { name: name_of(store), manifest, sheet })
+        Ok(Self { name: name_of(store), digest, manifest, sheet })
     }
 }
 
@@ -85,6 +90,16 @@ impl RealismInput {
     }
 }
 
+impl AuditInput {
+    /// Reads an `audit.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not an audit, or has an unknown schema.
+    pub fn load(path: &Path) -> Result<Self, ReportError> {
+        Ok(Self { name: name_of(path), record: record(path)? })
+    }
+}
+
 fn document(path: &Path, message: impl Into<String>) -> ReportError {
     FileError::Document { path: path.to_owned(), message: message.into() }.into()
 }
@@ -103,10 +118,13 @@ fn exists(path: &Path) -> Result<bool, ReportError> {
 /// Reads a record. The schema is looked at first: a newer record may well have fields that this version
 /// does not know, and the version is what the reader should hear about.
 fn record<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
-    let text = files::read_text(path)?;
-    let value: Value = serde_json::from_str(&text).map_err(|e| document(path, e.to_string()))?;
+    parsed(path, &files::read_text(path)?)
+}
+
+fn parsed<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ReportError> {
+    let value: Value = serde_json::from_str(text).map_err(|e| document(path, e.to_string()))?;
     check::schema_value(&path.display().to_string(), value.get("schema"))?;
-    serde_json::from_str(&text).map_err(|e| document(path, e.to_string()))
+    serde_json::from_str(text).map_err(|e| document(path, e.to_string()))
 }
 
 /// The picture that a sheet names, which must lie beside the sheet: a record from elsewhere could otherwise

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use synthmr_core::files;
 use synthmr_data::store::{MANIFEST_FILE, SliceStore, StoreSelection};
 use synthmr_report::{
-    ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, StoreInput, access, render,
+    AuditInput, ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, StoreInput, access,
+    render,
 };
 
 use crate::console;
@@ -35,6 +36,9 @@ pub(crate) struct Report {
     /// Measurement of realism; NAME= before it says which evaluation it belongs to, for ranks beside Dice. May be repeated.
     #[arg(long = "realism", value_name = "[NAME=]FILE", value_parser = maybe_named_file, group = "inputs")]
     realism: Vec<(Option<String>, PathBuf)>,
+    /// Audit of the synthetic set: audit.json of its folder.
+    #[arg(long, value_name = "FILE", group = "inputs")]
+    audit: Option<PathBuf>,
     /// Heading of the page.
     #[arg(long, value_name = "TEXT", default_value = "Synthetic MR images")]
     title: String,
@@ -96,6 +100,7 @@ impl Report {
                 .iter()
                 .map(|(name, path)| RealismInput::load(name.as_deref(), path))
                 .collect::<Result<_, _>>()?,
+            audit: self.audit.as_deref().map(AuditInput::load).transpose()?,
         };
         let page = render(&inputs)?;
         files::write_with(&self.out, access(&inputs), |file| file.write_all(page.as_bytes()))?;

@@ -65,6 +65,10 @@ fn an_exact_replay_is_found_after_a_kill_and_stays_inside() {
         assert_eq!(mode(&folder.join("audit").join(private)), 0o600, "{private}");
     }
 
+    run(folder, "report --real ph.store --audit audit/audit.json --out report.html", 0);
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains("The memorisation audit did not pass"));
+
     // A cohort without control subjects cannot be audited, and says so.
     run(folder, "import ph --out no.store --resolution 32 --split train=0.7,val=0.3 --seed 7", 0);
     let (_, err) = run(folder, "audit --real no.store --synthetic ph.store:test --out none", 3);

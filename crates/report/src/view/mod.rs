@@ -1,5 +1,6 @@
 //! What the templates show: texts and figures computed from the records, a file a section.
 
+mod audit;
 mod cohort;
 mod compare;
 mod comparison;
@@ -16,6 +17,7 @@ use crate::encode;
 use crate::error::ReportError;
 use crate::figures::{DotFigure, LineFigure};
 use crate::inputs::ReportInputs;
+use audit::AuditView;
 use cohort::{CohortView, LabelView};
 use comparison::ComparisonView;
 use pictures::{LegendEntry, SheetView};
@@ -46,6 +48,7 @@ pub(crate) struct Page {
     realism: Option<RealismView>,
     results: Option<ResultsView>,
     comparisons: Vec<ComparisonView>,
+    audit: Option<AuditView>,
     settings: SettingsView,
     /// What the banner over the whole page says, when a picture may show patients.
     mark: Option<Mark>,
@@ -68,6 +71,7 @@ impl Page {
             realism: RealismView::new(inputs),
             results: ResultsView::new(inputs),
             comparisons: inputs.comparisons.iter().map(ComparisonView::new).collect(),
+            audit: inputs.audit.as_ref().map(AuditView::new),
             settings: SettingsView::new(inputs),
             mark: strictest(inputs).filter(|mark| *mark != Mark::Synthetic),
             sheets,

@@ -27,7 +27,9 @@ impl Mark {
             Self::Unmarked => {
                 "images of the cohort, not marked as patients' pixels: check before you pass them on"
             }
-            Self::Synthetic => "drawn by a generator, not audited for copies of training images",
+            Self::Synthetic => {
+                "drawn by a generator; whether it copies training images is the audit's question"
+            }
         }
     }
 

@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 
 use synthmr_core::records::{
-    Better, ComparisonRecord, ComparisonRow, ConditionRecord, ContactSheet, EmptyCounts, EngineRecord,
-    EvaluationRecord, EvaluationSettings, FeatureRecord, GeneratorRecord, InputRecord, Interval,
-    LabelQuality, MetricSummary, MetricValues, ModelKind, Origin, PenalisedRecord, PreparationRecord,
-    RealismRecord, RealismResult, RealismSettings, RunRecord, SCHEMA, SamplingRecord, Scored, ShardRecord,
-    SplitMethod, SplitRecord, StoreManifest, SubjectRecord, SubjectResult, Tick, Tool,
+    AuditRecord, AuditSettings, Better, ComparisonRecord, ComparisonRow, ConditionRecord, ContactSheet,
+    EmptyCounts, EngineRecord, EvaluationRecord, EvaluationSettings, FeatureRecord, GateRecord,
+    GeneratorRecord, InputRecord, Interval, LabelQuality, MetricSummary, MetricValues, ModelKind, Origin,
+    PatientRecord, PenalisedRecord, PreparationRecord, RealismRecord, RealismResult, RealismSettings,
+    RunRecord, SCHEMA, SamplingRecord, Scored, SensitivityRecord, ShardRecord, SplitMethod, SplitRecord,
+    StoreManifest, SubjectRecord, SubjectResult, Tick, Tier, Tool,
 };
 use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split, SubjectId};
 use synthmr_report::{
-    ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, SheetInput, StoreInput,
+    AuditInput, ComparisonInput, EvaluationInput, RealismInput, ReportInputs, RunInput, SheetInput,
+    StoreInput,
 };
 
 const CHANNELS: [&str; 4] = ["T1", "T1ce", "T2", "FLAIR"];
@@ -20,9 +22,9 @@ const CELL: usize = 64;
 
 /// A complete study.
 pub(crate) fn study() -> ReportInputs {
-    let mut real = StoreInput { name: "ph.store".into(), manifest: real_manifest(), sheet: None };
+    let mut real = store("ph.store", real_manifest());
     real.sheet = Some(sheet("4 slices of the part test", true, 1));
-    let mut synthetic = StoreInput { name: "syn.store".into(), manifest: synthetic_manifest(), sheet: None };
+    let mut synthetic = store("syn.store", synthetic_manifest());
     synthetic.sheet = Some(sheet("4 images, seed 1", false, 7));
     ReportInputs {
         title: "Twelve phantom subjects at 64 x 64".into(),
@@ -36,7 +38,89 @@ pub(crate) fn study() -> ReportInputs {
         ],
         comparisons: vec![comparison()],
         realism: vec![realism("synthetic")],
+        audit: Some(audit()),
     }
+}
+
+fn store(name: &str, manifest: StoreManifest) -> StoreInput {
+    StoreInput { name: name.into(), digest: digest(name), manifest, sheet: None }
+}
+
+/// An audit with a weak spot and an unmet gate.
+fn audit() -> AuditInput {
+    let share =
+        |mean: f64| Interval { mean: Some(mean), low: Some(0.9 * mean), high: Some(1.1 * mean), n: 20 };
+    let cell = |name: &str, tier, found| SensitivityRecord {
+        name: name.into(),
+        tier,
+        n: 20,
+        found,
+        recall: share(found as f64 / 20.0),
+        subject_right: found,
+    };
+    let gate = |name: &str, limit, found, met| GateRecord {
+        name: name.into(),
+        limit,
+        found: Some(found),
+        met,
+        reason: "a reason".into(),
+    };
+    let record = AuditRecord {
+        schema: SCHEMA,
+        tool: Tool::this(),
+        real: input("ph.store", "", 700),
+        split_digest: digest("split"),
+        synthetic: input("syn.store", "", 256),
+        settings: AuditSettings {
+            false_alarm_rate: 0.01,
+            discovery_rate: 0.01,
+            threshold: 1.5,
+            null_subjects: 12,
+            null_images: 480,
+            planted: 20,
+            seed: 0,
+            resamples: 4000,
+            level: 0.95,
+        },
+        n: 256,
+        flagged: 7,
+        confirmed: 0,
+        control_n: 90,
+        control_flagged: 1,
+        control_subjects: 2,
+        false_alarms: share(0.011),
+        strata: Vec::new(),
+        excess: share(0.016),
+        estimated_share: share(0.0175),
+        held_out_copies: 0,
+        duplicates: 3,
+        sensitivity: vec![
+            cell("unchanged", Tier::Slight, 20),
+            cell("noise of <10> %", Tier::Strong, 9),
+            cell("annotation only", Tier::Partial, 19),
+        ],
+        dose_response: Vec::new(),
+        patients: PatientRecord {
+            train_n: 14,
+            train_copied: 0,
+            train_rate: share(0.0),
+            control_n: 10,
+            control_copied: 0,
+            control_rate: share(0.0),
+        },
+        plain: Vec::new(),
+        measures: Vec::new(),
+        membership: None,
+        gates: vec![
+            gate("control subjects, at least", 3.0, 2.0, false),
+            gate("confirmed copies, at most", 0.0, 0.0, true),
+        ],
+        unresolved: vec!["control subjects".into()],
+        warnings: vec!["few control subjects".into()],
+        verdict: "This audit cannot decide.".into(),
+        passed: false,
+    };
+    AuditInput { name: "audit.json".into(), record }
 }
 
 /// A measurement in which one number is at its floor and one is not.

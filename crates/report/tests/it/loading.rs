@@ -3,7 +3,7 @@
 use std::fs;
 
 use synthmr_core::files;
-use synthmr_report::{EvaluationInput, ReportError, ReportInputs, RunInput, StoreInput, render};
+use synthmr_report::{AuditInput, EvaluationInput, ReportError, ReportInputs, RunInput, StoreInput, render};
 
 use crate::fixture;
 
@@ -43,6 +43,13 @@ fn what_steps_write_is_what_the_report_reads() {
     let evaluation = EvaluationInput::load("synthetic", &eval).unwrap();
     assert_eq!(evaluation.record, study.evaluations[0].record);
 
+    let path = folder.path().join("audit.json");
+    let mut record = study.audit.clone().unwrap().record;
+    record.real.digest = loaded.digest.clone();
+    files::write_json(&path, &record).unwrap();
+    let audit = AuditInput::load(&path).unwrap();
+    assert_eq!(audit.record, record);
+
     let html = render(&ReportInputs {
         title: "Loaded".into(),
         real: Some(loaded),
@@ -51,6 +58,7 @@ fn what_steps_write_is_what_the_report_reads() {
         evaluations: vec![evaluation],
         comparisons: Vec::new(),
         realism: vec![],
+        audit: Some(audit),
     });
     let html = html.unwrap();
     let place = folder.path().to_str().unwrap();

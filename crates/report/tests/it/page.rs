@@ -33,8 +33,8 @@ fn the_summary_says_what_it_is_and_what_it_is_not() {
         "synthetic 0.655 [0.605-0.695]",
         "real 0.781 [0.731-0.821]",
         "3 test subjects, mean over the classes, 95 % intervals",
-        "No memorisation audit has been run",
-        "Nothing in this report says that the synthetic images may be shared",
+        "The memorisation audit did not pass",
+        "Whether a set may be shared is for people to decide",
         "12 subjects in the cohort",
         "100,000 synthetic images",
         "T1, T1ce, T2 and FLAIR",
@@ -186,6 +186,9 @@ fn what_is_missing_is_named_with_its_command() {
         "No network has been evaluated",
         "synthmr evaluate RUN --data STORE --split test --out eval.json",
         "No segmentation network has been evaluated",
+        "No memorisation audit has been run",
+        "Nothing in this report says that the synthetic images may be shared",
+        "synthmr audit --real STORE --synthetic STORE --out audit",
     ] {
         assert!(text.contains(expected), "{expected:?} is missing");
     }
@@ -282,4 +285,24 @@ fn ranks_beside_dice_need_pairs() {
     assert!(text.contains("rank correlation with Dice over 4 synthetic sets"), "{text}");
     // Frechet falls from set to set as Dice does, but for one exchange.
     assert!(text.contains("frechet (random-conv, joint) -0."), "{text}");
+}
+
+#[test]
+fn an_audit_stands_in_the_summary_and_in_a_section() {
+    let mut inputs = fixture::study();
+    let text = text_of(&render(&inputs).unwrap());
+    for expected in [
+        "The memorisation audit did not pass",
+        "This audit cannot decide.",
+        "7 of 256",
+        "noise of &#60;10&#62; % (9 of 20)",
+        "partial, not promised 19 of 20 none",
+        "control subjects, at least 3 2 not met",
+        "few control subjects.",
+    ] {
+        assert!(text.contains(expected), "{expected:?} is missing");
+    }
+    assert!(!text.contains("No memorisation audit has been run") && !text.contains("No audit has been run"));
+    inputs.audit.as_mut().unwrap().record.passed = true;
+    assert!(render(&inputs).unwrap().contains("The memorisation audit met all its gates"));
 }

@@ -75,3 +75,17 @@ fn pictures_that_are_not_what_their_record_says_are_refused() {
         assert!(matches!(error, ReportError::Picture { .. }), "{error}");
     }
 }
+
+#[test]
+fn an_audit_of_another_set_is_refused() {
+    for (other, named) in [("real", "ph.store"), ("synthetic", "syn.store")] {
+        let error = refused(|i| {
+            let record = &mut i.audit.as_mut().unwrap().record;
+            let side = if other == "real" { &mut record.real } else { &mut record.synthetic };
+            (side.name, side.digest) = ("other.store".into(), Digest::of(b"other"));
+        });
+        let message = error.to_string();
+        assert!(matches!(error, ReportError::AuditOfAnother { .. }), "{message}");
+        assert!(message.contains("audit of other.store") && message.contains(named), "{message}");
+    }
+}
