@@ -75,7 +75,7 @@ fn an_exact_replay_is_found_after_a_kill_and_stays_inside() {
     assert!(err.contains("expected at least 1 subjects in the part `control`, found 0"), "{err}");
     assert!(!folder.join("none").exists(), "a refusal leaves nothing behind");
     let line = "audit --real ph.store --synthetic ph.store:test --out none --filter kept.store";
-    let (_, err) = run(folder, line, 3);
+    let (_, err) = run(folder, line, 2);
     assert!(err.contains("expected a synthetic set, found the store of a cohort"), "{err}");
     assert!(!folder.join("none").exists());
 }
