@@ -1,8 +1,9 @@
 //! Draws the numbers of sets that are worse in one known way, as an SVG picture.
 //!
-//! `cargo run --release -p synthmr-realism --example degradations OUT.svg`
+//! `cargo run --release -p synthmr-realism --example degradations OUT.svg [STORE]`
 //!
-//! The sets are images of phantom subjects, beside images of other subjects, with features of random convolutions.
+//! The sets are images of the part test of STORE, or of phantom subjects, beside the part train, with features of random
+//! convolutions.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use common::{ALL, Silent, phantom_store, value, write_degraded};
 use synthmr_core::Split;
 use synthmr_core::records::RealismRecord;
-use synthmr_data::store::StoreSelection;
+use synthmr_data::store::{SliceStore, StoreSelection};
 use synthmr_nets::tch::Device;
 use synthmr_realism::{Cache, FeatureSource, Options, Sets, measure};
 
@@ -38,23 +39,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::env::args().nth(1).map(PathBuf::from).ok_or("expected the name of the picture: OUT.svg")?;
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
-    let store = phantom_store(folder, 12, 64)?;
+    let given = std::env::args().nth(2).map(PathBuf::from);
+    let (store, of) = match &given {
+        Some(path) => (SliceStore::open(path)?, "real subjects"),
+        None => (phantom_store(folder, 12, 64)?, "12 phantom subjects"),
+    };
+    let real = given.unwrap_or_else(|| folder.join("ph.store"));
     let test = store.indices(Split::Test);
     let mut curves: Vec<Vec<RealismRecord>> = Vec::new();
     for kind in ALL {
         let record = |level: usize| -> Result<RealismRecord, Box<dyn Error>> {
             let path = folder.join(format!("{kind:?}-{level}.store"));
             write_degraded(&store, &test, kind, level, &path)?;
-            measured(folder, &path)
+            measured(folder, &real, &path)
         };
         curves.push((0..4).map(record).collect::<Result<_, _>>()?);
     }
-    synthmr_core::files::write(&out, picture(&curves).as_bytes())?;
+    synthmr_core::files::write(&out, picture(&curves, of).as_bytes())?;
     Ok(())
 }
 
-fn measured(folder: &Path, synthetic: &Path) -> Result<RealismRecord, Box<dyn Error>> {
-    let real = StoreSelection { path: folder.join("ph.store"), split: Some(Split::Train) };
+fn measured(folder: &Path, real: &Path, synthetic: &Path) -> Result<RealismRecord, Box<dyn Error>> {
+    let real = StoreSelection { path: real.to_owned(), split: Some(Split::Train) };
     let sets = Sets::open(&real, &StoreSelection { path: synthetic.to_owned(), split: None })?;
     let source = FeatureSource::random_conv(Device::Cpu);
     let options = Options { draws: 10, seed: 0 };
@@ -62,7 +68,7 @@ fn measured(folder: &Path, synthetic: &Path) -> Result<RealismRecord, Box<dyn Er
 }
 
 /// A row a degradation, a column a number; each column has one scale, and its floor as a line.
-fn picture(curves: &[Vec<RealismRecord>]) -> String {
+fn picture(curves: &[Vec<RealismRecord>], of: &str) -> String {
     let (width, height) = (LEFT + CELL.0 * METRICS.len() as f64, TOP + CELL.1 * curves.len() as f64 + 24.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
@@ -116,7 +122,7 @@ fn picture(curves: &[Vec<RealismRecord>]) -> String {
     let _ = writeln!(
         svg,
         "<text x=\"8\" y=\"{y}\" fill=\"#666\">Left to right: levels 0 (images of other subjects as they are) to 3. Dashed: \
-         the floor. Random convolutions, 12 phantom subjects at 64 x 64.</text></svg>"
+         the floor. Random convolutions, {of} at 64 x 64.</text></svg>"
     );
     svg
 }
