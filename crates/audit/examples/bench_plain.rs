@@ -6,15 +6,14 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its results")]
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
 use synthmr_audit::detectors::nearest_plain;
+use synthmr_core::LabelScheme;
 use synthmr_core::random::{Stream, rng};
-use synthmr_core::records::{LabelQuality, Origin, SamplingRecord};
-use synthmr_core::{LabelEncoding, LabelScheme};
+use synthmr_core::records::{Origin, SamplingRecord};
 use synthmr_data::store::{SliceStore, StoreError, StoreLayout, StoreWriter};
 use synthmr_nets::engine;
 
@@ -73,13 +72,6 @@ fn write_noise(path: &Path) -> Result<(), StoreError> {
         let image: Vec<u8> = noise.iter().map(|x| (128.0 + 40.0 * x) as u8).collect();
         writer.push(&image, &label, None, slice as i32)?;
     }
-    let origin = Origin::Sampled(Box::new(SamplingRecord {
-        generators: vec![],
-        block: 8,
-        seed: 0,
-        truncation: 1.0,
-        label_encoding: LabelEncoding::Gray,
-        label_quality: LabelQuality { unclean_share: 0.0, empty_share: 0.0, class_share: BTreeMap::new() },
-    }));
+    let origin = Origin::Sampled(Box::new(SamplingRecord::without_generators()));
     writer.finish(origin).map(drop)
 }

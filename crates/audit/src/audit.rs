@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use synthmr_core::files::{self, FolderLock};
-use synthmr_core::records::{AuditImages, AuditRecord, InputRecord, PlainRecord, SCHEMA, Tool};
+use synthmr_core::records::{
+    AuditImages, AuditRecord, InputRecord, MembershipRecord, Origin, PlainRecord, SCHEMA, Tool,
+};
 use synthmr_core::{Digest, Split};
 use synthmr_data::sheet::RenderedSheet;
 use synthmr_data::store::SliceStore;
@@ -41,6 +43,8 @@ pub struct AuditOptions<'a> {
     pub inputs: [InputRecord; 2],
     /// What is asked.
     pub gates: Gates,
+    /// What attacks on the generators' weights found.
+    pub membership: Vec<MembershipRecord>,
     /// Planted copies in every cell.
     pub planted: usize,
     /// Seed of what is random.
@@ -155,8 +159,35 @@ fn check(options: &AuditOptions<'_>, reference: &Reference<'_>) -> Result<(), Au
             return Err(AuditError::Part { store: named(options.real), part, expected, found });
         }
     }
-    let images = options.real.len();
-    let needed = Correlation::bytes(images, real.channels.len()) + BESIDE_BYTES;
+    let Origin::Sampled(sampling) = &synthetic.origin else {
+        return memory(options);
+    };
+    for membership in &options.membership {
+        const ITS: &str =
+            "measure it again: `synthmr membership RUN --real STORE` for a generator of this set";
+        let model = &membership.model;
+        if membership.members.digest != *options.real.digest() {
+            let (expected, found) = (options.real.digest().short(), membership.members.digest.short());
+            return Err(mismatch("cohort of the membership", expected.to_owned(), found.to_owned(), ITS));
+        }
+        if sampling.generators.iter().all(|generator| generator.digest != model.digest) {
+            let names = sampling.generators.iter().map(|g| format!("{} ({})", g.name, g.digest.short()));
+            let found = format!("{} ({})", model.name, model.digest.short());
+            return Err(mismatch(
+                "generator of the membership",
+                names.collect::<Vec<_>>().join(", "),
+                found,
+                ITS,
+            ));
+        }
+    }
+    memory(options)
+}
+
+/// Whether the limit on memory suffices.
+fn memory(options: &AuditOptions<'_>) -> Result<(), AuditError> {
+    let (images, channels) = (options.real.len(), options.real.manifest().channels.len());
+    let needed = Correlation::bytes(images, channels) + BESIDE_BYTES;
     if needed > options.memory_bytes {
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         let (needed_gib, limit_gib) = (gib(needed), gib(options.memory_bytes));

@@ -137,7 +137,7 @@ pub(crate) fn conclude(
                 flagged: decided.images.iter().filter(|image| image.measure == *name).count(),
             })
             .collect(),
-        membership: None,
+        membership: options.membership.clone(),
         gates,
         unresolved,
         warnings: warnings(options, reference, calibration, (control.len(), &learnt_from)),
@@ -207,6 +207,7 @@ fn learnt_from(origin: &Origin, cohort: &Digest) -> LearntFrom {
     let mut found = LearntFrom::default();
     let Origin::Sampled(sampling) = origin else { return found };
     let train = Split::Train.to_string();
+    found.unknown = sampling.generators.is_empty();
     for generator in &sampling.generators {
         found.unknown |= generator.trained_on.is_empty();
         for input in &generator.trained_on {
@@ -274,6 +275,7 @@ fn warnings(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use synthmr_core::records::SamplingRecord;
 
     #[test]
     fn everything_but_the_training_part_of_the_cohort_is_other_data() {
@@ -296,6 +298,8 @@ mod tests {
             let found = learnt_from(&origin, &cohort);
             (found.others.len(), found.unknown)
         };
+        let nothing = Origin::Sampled(Box::new(SamplingRecord::without_generators()));
+        assert!(learnt_from(&nothing, &cohort).unknown);
         assert_eq!(learnt(&[(&cohort, "train")]), (0, false));
         assert_eq!(learnt(&[]), (0, true));
         assert_eq!(learnt(&[(&other, "train")]), (1, false));

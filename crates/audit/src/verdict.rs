@@ -1,6 +1,6 @@
 //! The result in words: one rule for every sentence, and words that no audit may use.
 
-use synthmr_core::records::{AuditRecord, Interval, SensitivityRecord, Tier};
+use synthmr_core::records::{AuditRecord, Interval, MembershipRecord, SensitivityRecord, Tier};
 
 use crate::AuditError;
 
@@ -62,13 +62,30 @@ pub fn verdict(record: &AuditRecord) -> Result<String, AuditError> {
     if !record.unresolved.is_empty() {
         sentences.push(format!("Not resolved: {}.", record.unresolved.join("; ")));
     }
-    let membership = if record.membership.is_some() { "" } else { " or membership inference" };
+    sentences.extend(record.membership.iter().filter_map(attack));
+    let attacks =
+        if record.membership.is_empty() { "membership inference" } else { "other attacks on weights" };
     sentences.push(format!(
-        "It cannot exclude partial copies{membership}, and it speaks of this set of images only."
+        "It cannot exclude partial copies or {attacks}, and it speaks of this set of images only."
     ));
     let text = sentences.join(" ");
     check(&text)?;
     Ok(text)
+}
+
+/// What the attack that was chosen beforehand tells of one generator's weights.
+fn attack(membership: &MembershipRecord) -> Option<String> {
+    let attack = membership.attacks.first()?;
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+    Some(format!(
+        "From the weights of {}, {} training and {} other subjects are told apart with an AUC of {} [{}-{}]; 0.5 is chance.",
+        membership.model.name,
+        membership.member_subjects,
+        membership.non_member_subjects,
+        number(attack.auc.mean),
+        number(attack.auc.low),
+        number(attack.auc.high)
+    ))
 }
 
 /// The first sentence.

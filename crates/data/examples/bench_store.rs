@@ -5,14 +5,13 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its results")]
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
+use synthmr_core::LabelScheme;
 use synthmr_core::random::{Draw, Stream, rng};
-use synthmr_core::records::{LabelQuality, Origin, SamplingRecord};
-use synthmr_core::{LabelEncoding, LabelScheme};
+use synthmr_core::records::{Origin, SamplingRecord};
 use synthmr_data::store::{SliceStore, StoreError, StoreLayout, StoreWriter};
 
 const SLICES: usize = 1000;
@@ -68,13 +67,6 @@ fn write_noise(path: &Path) -> Result<(), StoreError> {
         let label: Vec<u8> = (0..SIDE * SIDE).map(|_| r.below(4) as u8).collect();
         writer.push(&image, &label, None, slice as i32)?;
     }
-    let origin = Origin::Sampled(Box::new(SamplingRecord {
-        generators: vec![],
-        block: 8,
-        seed: 0,
-        truncation: 1.0,
-        label_encoding: LabelEncoding::Gray,
-        label_quality: LabelQuality { unclean_share: 0.0, empty_share: 0.0, class_share: BTreeMap::new() },
-    }));
+    let origin = Origin::Sampled(Box::new(SamplingRecord::without_generators()));
     writer.finish(origin).map(drop)
 }

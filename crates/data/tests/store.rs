@@ -6,10 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use synthmr_core::records::{
-    LabelQuality, Origin, PreparationRecord, SamplingRecord, SplitMethod, SplitRecord, StoreManifest,
-    SubjectRecord,
+    Origin, PreparationRecord, SamplingRecord, SplitMethod, SplitRecord, StoreManifest, SubjectRecord,
 };
-use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split, limits};
+use synthmr_core::{Digest, LabelScheme, Split, limits};
 use synthmr_data::store::{SliceStore, StoreError, StoreLayout, StoreWriter};
 
 const SIDE: usize = 8;
@@ -41,18 +40,7 @@ fn cohort_origin(slices: [usize; 3]) -> Origin {
 }
 
 fn sampled_origin() -> Origin {
-    Origin::Sampled(Box::new(SamplingRecord {
-        generators: vec![],
-        block: 8,
-        seed: 1,
-        truncation: 1.0,
-        label_encoding: LabelEncoding::Gray,
-        label_quality: LabelQuality {
-            unclean_share: 0.0,
-            empty_share: 0.0,
-            class_share: std::collections::BTreeMap::new(),
-        },
-    }))
+    Origin::Sampled(Box::new(SamplingRecord::without_generators()))
 }
 
 fn image(i: usize) -> Vec<u8> {

@@ -2,7 +2,9 @@
 //! with aggregates only. The second is made from the record alone: what it must not show, it does not have.
 
 use askama::Template;
-use synthmr_core::records::{AuditImages, AuditRecord, ContactSheet, Interval, SensitivityRecord, Tier};
+use synthmr_core::records::{
+    AuditImages, AuditRecord, ContactSheet, Detection, Interval, SensitivityRecord, Tier,
+};
 
 use crate::encode;
 use crate::error::ReportError;
@@ -191,6 +193,23 @@ fn level(record: &AuditRecord) -> String {
 
 fn three(value: &f64) -> String {
     format::fixed(Some(*value), 3)
+}
+
+/// `0.625 [0.400 to 0.800]`.
+fn auc(value: &Interval) -> String {
+    let [mean, low, high] = [value.mean, value.low, value.high].map(|value| format::fixed(value, 3));
+    format!("{mean} [{low} to {high}]")
+}
+
+fn detected(detection: &Detection) -> String {
+    let rate = format::percent(detection.false_alarms);
+    match &detection.found {
+        Some(found) => {
+            let (low, high) = (format::percent(found.low), format::percent(found.high));
+            format!("at {rate}: {} of {} [{low} to {high}]", found.k, found.n)
+        }
+        None => format!("at {rate}: not resolvable, needs {} other subjects", detection.needed),
+    }
 }
 
 fn measured(value: &f64) -> String {

@@ -1,11 +1,9 @@
 //! A small phantom cohort, and sets made of its slices.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use synthmr_core::LabelEncoding;
-use synthmr_core::records::{InputRecord, LabelQuality, Origin, SamplingRecord};
+use synthmr_core::records::{InputRecord, Origin, SamplingRecord};
 use synthmr_data::cohort;
 use synthmr_data::import::{ImportOptions, import};
 use synthmr_data::phantom::{self, PhantomOptions};
@@ -84,15 +82,7 @@ pub(crate) fn write_set(path: &Path, layout: StoreLayout, slices: &[(Vec<u8>, Ve
     for (i, (image, label)) in slices.iter().enumerate() {
         writer.push(image, label, None, i as i32).unwrap();
     }
-    let quality = LabelQuality { unclean_share: 0.0, empty_share: 0.0, class_share: BTreeMap::new() };
-    let sampling = SamplingRecord {
-        generators: Vec::new(),
-        block: 8,
-        seed: 0,
-        truncation: 1.0,
-        label_encoding: LabelEncoding::Gray,
-        label_quality: quality,
-    };
+    let sampling = SamplingRecord::without_generators();
     writer.finish(Origin::Sampled(Box::new(sampling))).unwrap();
     SliceStore::open(path).unwrap()
 }

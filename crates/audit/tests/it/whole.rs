@@ -32,6 +32,7 @@ fn run(fixture: &Fixture, synthetic: &SliceStore, name: &str, steps: u64) -> Res
         indices: &indices,
         inputs: [input("ph.store", &fixture.store), input("syn.store", synthetic)],
         gates: Gates::load(None).unwrap(),
+        membership: Vec::new(),
         planted: 1,
         seed: 1,
         memory_bytes: 4 << 30,

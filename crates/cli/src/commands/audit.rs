@@ -42,6 +42,9 @@ pub(crate) struct Audit {
     /// What the audit must reach, as TOML [default: the gates in docs/audit.md].
     #[arg(long, value_name = "FILE")]
     gates: Option<PathBuf>,
+    /// What `synthmr membership` found of a generator of the set, to be shown beside; may be repeated.
+    #[arg(long = "membership", value_name = "FILE")]
+    memberships: Vec<PathBuf>,
     /// Copies that are planted for each way of changing them.
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     planted: u16,
@@ -81,6 +84,8 @@ impl Audit {
     /// Searches, judges, writes and prints.
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
         let gates = Gates::load(self.gates.as_deref())?;
+        let membership =
+            self.memberships.iter().map(|path| files::read_json(path)).collect::<Result<_, _>>()?;
         if let Some(out) = &self.filter
             && std::fs::symlink_metadata(out).is_ok()
         {
@@ -111,6 +116,7 @@ impl Audit {
                 input(&self.synthetic.path, &synthetic, part, indices.len()),
             ],
             gates,
+            membership,
             planted: usize::from(self.planted),
             seed: self.seed,
             memory_bytes: (self.memory_gib * f64::from(1 << 30)) as u64,

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Interval;
+use super::membership::MembershipRecord;
 use super::run::{InputRecord, Tool};
 use crate::Digest;
 
@@ -57,9 +58,9 @@ pub struct AuditRecord {
     pub plain: Vec<PlainRecord>,
     /// The measures, and what each flagged.
     pub measures: Vec<MeasureRecord>,
-    /// Whether membership can be inferred from released weights; none where it was not asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub membership: Option<serde_json::Value>,
+    /// Whether the generators' weights tell who was learnt from, one a generator; none where it was not asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub membership: Vec<MembershipRecord>,
     /// What was asked of this audit, and what it found.
     pub gates: Vec<GateRecord>,
     /// What cannot be said with these subjects.

@@ -143,6 +143,22 @@ pub struct SamplingRecord {
     pub label_quality: LabelQuality,
 }
 
+impl SamplingRecord {
+    /// Of images that no recorded generator drew: made-up ones, or another program's.
+    pub fn without_generators() -> Self {
+        let label_quality =
+            LabelQuality { unclean_share: 0.0, empty_share: 0.0, class_share: BTreeMap::new() };
+        Self {
+            generators: Vec::new(),
+            block: 1,
+            seed: 0,
+            truncation: 1.0,
+            label_encoding: LabelEncoding::Gray,
+            label_quality,
+        }
+    }
+}
+
 /// A generator that images were drawn from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

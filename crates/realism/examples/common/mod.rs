@@ -1,13 +1,11 @@
 //! Sets that are worse than the real one in one known way: for the tests, and for the page of degradations.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use synthmr_core::LabelEncoding;
 use synthmr_core::random::{Draw, Rng, Stream, rng};
-use synthmr_core::records::{LabelQuality, Origin, RealismRecord, SamplingRecord};
+use synthmr_core::records::{Origin, RealismRecord, SamplingRecord};
 use synthmr_data::cohort;
 use synthmr_data::import::{ImportOptions, import};
 use synthmr_data::phantom::{self, PhantomOptions};
@@ -94,14 +92,7 @@ pub(crate) fn write_degraded(
     for (number, (image, label, _)) in slices.iter().enumerate() {
         writer.push(image, label, None, number as i32)?;
     }
-    writer.finish(Origin::Sampled(Box::new(SamplingRecord {
-        generators: vec![],
-        block: 1,
-        seed: 0,
-        truncation: 1.0,
-        label_encoding: LabelEncoding::Gray,
-        label_quality: LabelQuality { unclean_share: 0.0, empty_share: 0.0, class_share: BTreeMap::new() },
-    })))?;
+    writer.finish(Origin::Sampled(Box::new(SamplingRecord::without_generators())))?;
     Ok(())
 }
 

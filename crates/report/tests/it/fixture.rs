@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use synthmr_core::records::{
-    AuditRecord, AuditSettings, Better, ComparisonRecord, ComparisonRow, ConditionRecord, ContactSheet,
-    EmptyCounts, EngineRecord, EvaluationRecord, EvaluationSettings, FeatureRecord, GateRecord,
-    GeneratorRecord, InputRecord, Interval, LabelQuality, MetricSummary, MetricValues, ModelKind, Origin,
-    PatientRecord, PenalisedRecord, PreparationRecord, RealismRecord, RealismResult, RealismSettings,
-    RunRecord, SCHEMA, SamplingRecord, Scored, SensitivityRecord, ShardRecord, SplitMethod, SplitRecord,
-    StoreManifest, SubjectRecord, SubjectResult, Tick, Tier, Tool,
+    AttackRecord, AuditRecord, AuditSettings, Better, ComparisonRecord, ComparisonRow, ConditionRecord,
+    ContactSheet, Detection, EmptyCounts, EngineRecord, EvaluationRecord, EvaluationSettings, FeatureRecord,
+    GateRecord, GeneratorRecord, InputRecord, Interval, LabelQuality, MembershipRecord, MetricSummary,
+    MetricValues, ModelKind, Origin, PatientRecord, PenalisedRecord, PreparationRecord, Proportion,
+    RealismRecord, RealismResult, RealismSettings, RunRecord, SCHEMA, SamplingRecord, Scored,
+    SensitivityRecord, ShardRecord, SplitMethod, SplitRecord, StoreManifest, SubjectRecord, SubjectResult,
+    Tick, Tier, Tool,
 };
 use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split, SubjectId};
 use synthmr_report::{
@@ -44,6 +45,33 @@ pub(crate) fn study() -> ReportInputs {
 
 fn store(name: &str, manifest: StoreManifest) -> StoreInput {
     StoreInput { name: name.into(), digest: digest(name), manifest, sheet: None }
+}
+
+fn membership() -> MembershipRecord {
+    let detection =
+        |needed, found| Detection { false_alarms: 1.0 / needed as f64, needed, negatives: 10, found };
+    MembershipRecord {
+        schema: SCHEMA,
+        tool: Tool::this(),
+        model: input("gen", "", 458),
+        members: input("ph.store", "train", 458),
+        non_members: input("ph.store", "val,control", 130),
+        member_subjects: 14,
+        non_member_subjects: 10,
+        slices_a_subject: None,
+        seed: 0,
+        level: 0.95,
+        attacks: vec![AttackRecord {
+            name: "loss".into(),
+            score: "the loss of the <discriminator>".into(),
+            auc: Interval { mean: Some(0.625), low: Some(0.4), high: Some(0.8), n: 24 },
+            detections: vec![
+                detection(10, Some(Proportion { k: 3, n: 14, share: 0.214, low: 0.05, high: 0.51 })),
+                detection(100, None),
+            ],
+        }],
+        warnings: vec!["10 subjects in a group".into()],
+    }
 }
 
 /// An audit with a weak spot and an unmet gate.
@@ -110,7 +138,7 @@ fn audit() -> AuditInput {
         },
         plain: Vec::new(),
         measures: Vec::new(),
-        membership: None,
+        membership: vec![membership()],
         gates: vec![
             gate("control subjects, at least", 3.0, 2.0, false),
             gate("confirmed copies, at most", 0.0, 0.0, true),

@@ -7,7 +7,7 @@ use synthmr_report::{ReportInputs, access, render};
 use crate::fixture;
 
 /// The page with tags and the whitespace between them removed, as somebody reads it.
-fn text_of(html: &str) -> String {
+pub(crate) fn text_of(html: &str) -> String {
     let body = html.split("</style>").nth(1).unwrap();
     let mut text = String::new();
     let mut in_tag = false;

@@ -1,15 +1,14 @@
 //! Small stores, and a caller that stops or dies when it is told to.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_core::records::{
-    LabelQuality, Origin, PreparationRecord, SamplingRecord, SplitMethod, SplitRecord, SubjectRecord, Tick,
+    Origin, PreparationRecord, SamplingRecord, SplitMethod, SplitRecord, SubjectRecord, Tick,
 };
-use synthmr_core::{Digest, LabelEncoding, LabelScheme, Split};
+use synthmr_core::{Digest, LabelScheme, Split};
 use synthmr_data::store::{StoreLayout, StoreWriter};
 use synthmr_train::Watch;
 use synthmr_train::run::TrainedRun;
@@ -77,15 +76,7 @@ pub(crate) fn synthetic(path: &Path, seed: u64, slices: usize) {
         let (images, labels) = slice(seed, number as u64);
         writer.push(&images, &labels, None, number as i32).unwrap();
     }
-    let label_quality = LabelQuality { unclean_share: 0.0, empty_share: 0.0, class_share: BTreeMap::new() };
-    let record = SamplingRecord {
-        generators: vec![],
-        block: 8,
-        seed,
-        truncation: 1.0,
-        label_encoding: LabelEncoding::Gray,
-        label_quality,
-    };
+    let record = SamplingRecord::without_generators();
     writer.finish(Origin::Sampled(Box::new(record))).unwrap();
 }
 
