@@ -13,7 +13,8 @@ use synthmr_data::store::SliceStore;
 use crate::AuditError;
 use crate::calibration::{Calibration, NullSubject, Query, quantile};
 use crate::conclusion::conclude;
-use crate::detectors::{Annotation, Correlation, Detector, FEWEST_SUBJECTS, nearest_plain};
+use crate::detectors::{Annotation, Correlation, Detector, FEWEST_SUBJECTS, Learned, nearest_plain};
+use crate::embedding::EmbeddingConfig;
 use crate::flagged;
 use crate::gates::Gates;
 use crate::planted::CELLS;
@@ -45,6 +46,8 @@ pub struct AuditOptions<'a> {
     pub gates: Gates,
     /// What attacks on the generators' weights found.
     pub membership: Vec<MembershipRecord>,
+    /// How copy embeddings are learnt from the training part, to be searched with too.
+    pub embedding: Option<EmbeddingConfig>,
     /// Planted copies in every cell.
     pub planted: usize,
     /// Seed of what is random.
@@ -90,14 +93,19 @@ pub fn audit(options: &AuditOptions<'_>, watch: &mut dyn Watch) -> Result<Audit,
     files::create_folder(options.folder)?;
     let lock = FolderLock::take(options.folder)?;
     let stop = || watch.should_stop();
-    let detectors: Vec<Box<dyn Detector>> =
+    let mut detectors: Vec<Box<dyn Detector>> =
         vec![Box::new(Correlation::new(&reference, &stop)?), Box::new(Annotation::new(&reference)?)];
+    if let Some(config) = &options.embedding {
+        let folder = options.folder.join(WORK);
+        files::create_folder(&folder)?;
+        detectors.push(Box::new(Learned::new(&reference, config, &folder, &stop)?));
+    }
     let searcher = Searcher::new(detectors);
     let measures = searcher.measures();
     let key = (
         [options.real.digest(), options.synthetic.digest()],
         Digest::of_json(&options.indices),
-        (options.planted, options.seed, &measures, Tool::this()),
+        (options.planted, options.seed, &options.embedding, &measures, Tool::this()),
     );
     let work = Work::open(&options.folder.join(WORK), Digest::of_json(&key))?;
     let searched = search(options, &reference, &searcher, &work, watch)?;

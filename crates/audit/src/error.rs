@@ -4,6 +4,8 @@ use synthmr_core::files::FileError;
 use synthmr_data::store::StoreError;
 use synthmr_metrics::MetricsError;
 
+use crate::embedding::EmbeddingError;
+
 /// Why an audit cannot be made. What an audit finds is no error.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -16,6 +18,9 @@ pub enum AuditError {
     /// A number that should be one is not.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// The copy embedding cannot be trained or used.
+    #[error(transparent)]
+    Embedding(EmbeddingError),
     /// The two stores do not belong together.
     #[error("{what}: expected {expected}, found {found}\nhint: {hint}")]
     Mismatch {

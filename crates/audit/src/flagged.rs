@@ -7,13 +7,17 @@ use synthmr_core::records::{FlaggedImage, Origin};
 use synthmr_data::sheet::{self, RenderedSheet, SheetImage};
 use synthmr_data::store::{SliceStore, StoreLayout};
 use synthmr_metrics::statistics::benjamini_hochberg;
+use tch::{Kind, Tensor};
 
 use crate::AuditError;
 use crate::calibration::{Calibration, Query, Score};
+use crate::pose::{DIHEDRAL, dihedral};
 use crate::slices::Reference;
 
 /// Pairs that are shown.
 const SHOWN: usize = 12;
+/// An image is shown as it was drawn unless it is by so much more like the real one in another direction.
+const CLEARLY: f64 = 1.02;
 
 /// What was decided of a set.
 pub(crate) struct Decided {
@@ -119,8 +123,8 @@ fn image(
     }
 }
 
-/// The most suspicious images, each a sheet of four rows: the synthetic image, the nearest real slice, and the slices before and
-/// after that one. Real pixels: every sheet is marked.
+/// The most suspicious images, each a sheet of four rows: the synthetic image, flipped or turned as the real slice lies, the nearest
+/// real slice, and the slices before and after that one. Real pixels: every sheet is marked.
 ///
 /// # Errors
 /// [`AuditError::Store`] when a slice cannot be read.
@@ -149,9 +153,11 @@ pub(crate) fn pairs(
         let own = reference.positions(reference.subject_of(position));
         let before = position.saturating_sub(1).max(own.start);
         let after = (position + 1).min(own.end - 1);
-        let mut rows = vec![row(store, image.index)];
+        let (drawn, nearest) = (row(store, image.index), row(reference.store, image.nearest));
+        let (shown, moved) = as_it_lies(drawn, &nearest, (layout.height, layout.width));
+        let mut rows = vec![shown];
         rows.extend([position, before, after].map(|p| row(reference.store, reference.indices[p] as usize)));
-        let title = format!("synthetic image {}: {}", image.index, image.reason);
+        let title = format!("synthetic image {}{moved}: {}", image.index, image.reason);
         let mut sheet = sheet::render(&title, true, &layout, &rows);
         sheet.record.png = format!("pair-{:02}.png", i + 1);
         sheets.push(sheet);
@@ -159,9 +165,53 @@ pub(crate) fn pairs(
     Ok(sheets)
 }
 
+/// An image flipped or turned so that it is most like another one, and what was done in words.
+fn as_it_lies(
+    image: SheetImage,
+    other: &SheetImage,
+    (height, width): (usize, usize),
+) -> (SheetImage, &'static str) {
+    let planes = |bytes: &[u8]| Tensor::from_slice(bytes).view([1, -1, height as i64, width as i64]);
+    let centred = |x: &Tensor| {
+        let x = x.to_kind(Kind::Float);
+        &x - x.mean_dim([2i64, 3].as_slice(), true, Kind::Float)
+    };
+    let (pixels, target) = (planes(&image.image), centred(&planes(&other.image)));
+    let likeness =
+        |code: usize| (centred(&dihedral(&pixels, code)) * &target).sum(Kind::Double).double_value(&[]);
+    // Images that are not square have no quarter turns.
+    let codes = if height == width { DIHEDRAL } else { DIHEDRAL / 2 };
+    let best = (1..codes).max_by(|&a, &b| likeness(a).total_cmp(&likeness(b))).unwrap_or(0);
+    if likeness(best) <= CLEARLY * likeness(0) {
+        return (image, "");
+    }
+    let turned =
+        |bytes: &[u8]| Vec::<u8>::try_from(dihedral(&planes(bytes), best).flatten(0, -1)).unwrap_or_default();
+    let shown = SheetImage { image: turned(&image.image), label: turned(&image.label) };
+    (shown, if best < DIHEDRAL / 2 { ", shown flipped" } else { ", shown turned" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mirrored_image_is_shown_as_the_real_one_lies() {
+        let picture = |f: &dyn Fn(usize, usize) -> u8| -> Vec<u8> {
+            (0..2 * 256).map(|i| f(i % 256 / 16, i % 16)).collect()
+        };
+        let label = |bytes: &[u8]| bytes[..256].to_vec();
+        let real = picture(&|y, x| if x < 5 && y > 8 { 200 } else { (3 * x + y) as u8 });
+        let of = |image: Vec<u8>| SheetImage { label: label(&image), image };
+        let mirrored = picture(&|y, x| real[16 * y + 15 - x]);
+        let (shown, words) = as_it_lies(of(mirrored), &of(real.clone()), (16, 16));
+        assert_eq!((shown.image, shown.label, words), (real.clone(), label(&real), ", shown flipped"));
+        let turned = picture(&|y, x| real[16 * x + 15 - y]);
+        let (shown, words) = as_it_lies(of(turned), &of(real.clone()), (16, 16));
+        assert_eq!((shown.image, words), (real.clone(), ", shown turned"));
+        let (shown, words) = as_it_lies(of(real.clone()), &of(real.clone()), (16, 16));
+        assert_eq!((shown.image, words), (real, ""));
+    }
 
     #[test]
     fn among_many_images_chance_confirms_none_and_copies_stay() {

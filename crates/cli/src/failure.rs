@@ -251,6 +251,7 @@ failure_from! {
         AuditError::File(file) => file_code(file),
         AuditError::Metrics(_) | AuditError::Gates { .. } | AuditError::Part { .. } => Code::Input,
         AuditError::Mismatch { .. } | AuditError::Memory { .. } => Code::Usage,
+        AuditError::Embedding(_) => Code::Input,
         AuditError::Wording { .. } => Code::Bug,
         AuditError::Interrupted => Code::Interrupted,
     },

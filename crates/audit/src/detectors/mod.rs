@@ -1,9 +1,10 @@
-//! Ways to compare a query with the real images. Each is a [`Detector`]; a new one, such as a learned embedding, is one
-//! more in the list that [`crate::Searcher`] takes.
+//! Ways to compare a query with the real images. Each is a [`Detector`]; a new one is one more in the list that
+//! [`crate::Searcher`] takes.
 
 mod annotation;
 mod candidates;
 mod correlation;
+mod learned;
 mod margin;
 mod plain;
 mod similarity;
@@ -13,6 +14,7 @@ pub(crate) use candidates::COARSE;
 #[cfg(test)]
 pub(crate) use candidates::standardised;
 pub use correlation::Correlation;
+pub use learned::Learned;
 pub(crate) use margin::FEWEST_SUBJECTS;
 pub use margin::{Found, Match, SubjectSimilarities};
 pub use plain::nearest_plain;
@@ -32,7 +34,7 @@ pub trait Detector {
 
     /// For every measure, what it found for every query: the best match among training subjects and the best among
     /// held-out ones. `own` names the subject (a place in [`crate::slices::Reference::subjects`]) that a query belongs
-    /// to, which is left out.
+    /// to, which is left out; what cannot compare such a query fairly finds nothing.
     ///
     /// # Errors
     /// [`AuditError`] when real images cannot be read.

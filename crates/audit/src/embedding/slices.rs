@@ -37,8 +37,12 @@ impl TrainingSlices {
     /// [`EmbeddingError::Store`] without such a part, [`EmbeddingError::Images`] for images of another form than
     /// squares of 32 to 512 pixels a side.
     pub fn from_store(store: &SliceStore) -> Result<Self, EmbeddingError> {
+        Self::of_slices(store, &store.select(Some(Split::Train))?)
+    }
+
+    /// The slices `indices` of a store.
+    pub(crate) fn of_slices(store: &SliceStore, indices: &[u32]) -> Result<Self, EmbeddingError> {
         let manifest = store.manifest();
-        let indices = store.select(Some(Split::Train))?;
         let mut small = Vec::new();
         for part in indices.chunks(READ_AT_ONCE) {
             let mut images = vec![0; part.len() * manifest.image_bytes()];
@@ -104,7 +108,7 @@ impl TrainingSlices {
     }
 
     /// Digest of everything that is learnt from.
-    pub(super) fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         let mut digester = Digester::new();
         let pixels = Vec::<u8>::try_from(self.images.flatten(0, -1)).unwrap_or_default();
         digester.add(format!("{:?}", self.images.size()).as_bytes()).add(&pixels);

@@ -5,6 +5,7 @@
 mod cohort;
 mod embedding;
 mod heads;
+mod learned;
 mod refusals;
 mod search;
 mod verdicts;

@@ -33,6 +33,7 @@ fn rejects_stores_that_do_not_belong_together() {
             inputs: [input("real", real), input("syn", synthetic)],
             gates: Gates::load(None).unwrap(),
             membership,
+            embedding: None,
             planted: 1,
             seed: 1,
             memory_bytes: (memory_gib * f64::from(1 << 30)) as u64,

@@ -33,6 +33,7 @@ fn run(fixture: &Fixture, synthetic: &SliceStore, name: &str, steps: u64) -> Res
         inputs: [input("ph.store", &fixture.store), input("syn.store", synthetic)],
         gates: Gates::load(None).unwrap(),
         membership: Vec::new(),
+        embedding: None,
         planted: 1,
         seed: 1,
         memory_bytes: 4 << 30,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use synthmr_audit::embedding::EmbeddingConfig;
 use synthmr_audit::gates::Gates;
 use synthmr_audit::{AuditOptions, audit, filter, sampled};
 use synthmr_core::files::{self, Access};
@@ -18,6 +19,8 @@ use crate::engine::EngineOptions;
 use crate::failure::{Code, Failure};
 use crate::watch::Terminal;
 
+/// Pairs of images that each copy embedding learns from.
+const EMBEDDING_PAIRS: u64 = 20_000;
 /// Folder of the pictures inside the audit's.
 const PAIRS: &str = "pairs";
 
@@ -45,6 +48,9 @@ pub(crate) struct Audit {
     /// What `synthmr membership` found of a generator of the set, to be shown beside; may be repeated.
     #[arg(long = "membership", value_name = "FILE")]
     memberships: Vec<PathBuf>,
+    /// Learn a copy embedding from the training part and search with it too; takes minutes more.
+    #[arg(long)]
+    embedding: bool,
     /// Copies that are planted for each way of changing them.
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     planted: u16,
@@ -117,6 +123,11 @@ impl Audit {
             ],
             gates,
             membership,
+            embedding: self.embedding.then(|| EmbeddingConfig {
+                seed: self.seed,
+                images: EMBEDDING_PAIRS,
+                ..EmbeddingConfig::default()
+            }),
             planted: usize::from(self.planted),
             seed: self.seed,
             memory_bytes: (self.memory_gib * f64::from(1 << 30)) as u64,
