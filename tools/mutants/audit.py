@@ -91,6 +91,16 @@ MUTANTS = {
         "let mut of_train = benjamini_hochberg(&p_values, rate);",
         "let mut of_train: Vec<bool> = p_values.iter().map(|&p| p <= rate).collect();",
     ),
+    "other data that was learnt from not counted": (
+        "conclusion.rs",
+        "if input.digest != *cohort || input.split != train {",
+        "if input.digest != *cohort && input.split != train {",
+    ),
+    "networks that know a subject search for it": (
+        "detectors/learned.rs",
+        "own.is_some_and(|own| half_of(self.reference, own) == Some(number))",
+        "own.is_some_and(|own| half_of(self.reference, own) == Some(2 + number))",
+    ),
     "scores of images for everybody": (
         "work.rs",
         "files::write_with(&path, Access::Private,",
