@@ -66,9 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut confirmed, mut excess, mut either) = (0, 0, 0);
     for resample in 0..resamples {
         let mut random = rng(0, Stream::Bootstrap, resample);
-        for i in (1..pool.len()).rev() {
-            pool.swap(i, random.below(i as u64 + 1) as usize);
-        }
+        random.shuffle(&mut pool);
         let (set, control) = pool.split_at(pool.len() / 2);
         let p = |query: &Query, held_out: bool| {
             let score = if held_out { calibration.held_out(query) } else { calibration.train(query) };

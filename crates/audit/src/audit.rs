@@ -14,7 +14,7 @@ use crate::AuditError;
 use crate::calibration::{Calibration, NullSubject, Query, quantile};
 use crate::conclusion::conclude;
 use crate::detectors::{Annotation, Correlation, Detector, FEWEST_SUBJECTS, Learned, nearest_plain};
-use crate::embedding::EmbeddingConfig;
+use crate::embedding::{EmbeddingConfig, SIDES};
 use crate::flagged;
 use crate::gates::Gates;
 use crate::planted::CELLS;
@@ -95,17 +95,20 @@ pub fn audit(options: &AuditOptions<'_>, watch: &mut dyn Watch) -> Result<Audit,
     let stop = || watch.should_stop();
     let mut detectors: Vec<Box<dyn Detector>> =
         vec![Box::new(Correlation::new(&reference, &stop)?), Box::new(Annotation::new(&reference)?)];
+    let mut weights = None;
     if let Some(config) = &options.embedding {
         let folder = options.folder.join(WORK);
         files::create_folder(&folder)?;
-        detectors.push(Box::new(Learned::new(&reference, config, &folder, &stop)?));
+        let learned = Learned::new(&reference, config, &folder, &stop)?;
+        weights = Some(learned.digest());
+        detectors.push(Box::new(learned));
     }
     let searcher = Searcher::new(detectors);
     let measures = searcher.measures();
     let key = (
         [options.real.digest(), options.synthetic.digest()],
         Digest::of_json(&options.indices),
-        (options.planted, options.seed, &options.embedding, &measures, Tool::this()),
+        (options.planted, options.seed, weights, &measures, Tool::this()),
     );
     let work = Work::open(&options.folder.join(WORK), Digest::of_json(&key))?;
     let searched = search(options, &reference, &searcher, &work, watch)?;
@@ -161,25 +164,39 @@ fn check(options: &AuditOptions<'_>, reference: &Reference<'_>) -> Result<(), Au
         let names = |labels: &synthmr_core::LabelScheme| labels.class_names().join(", ");
         return Err(mismatch("classes", names(&real.labels), names(&synthetic.labels), SAME));
     }
+    if options.embedding.is_some() && (real.height != real.width || !SIDES.contains(&real.height)) {
+        let expected = format!("squares of {} to {} pixels for --embedding", SIDES.start(), SIDES.end());
+        let found = format!("{} x {}", real.height, real.width);
+        return Err(mismatch("size", expected, found, "leave out --embedding"));
+    }
     for (part, expected) in [(Split::Train, FEWEST_SUBJECTS), (Split::Control, 1)] {
         let found = reference.of_part(part).len();
         if found < expected {
             return Err(AuditError::Part { store: named(options.real), part, expected, found });
         }
     }
-    let Origin::Sampled(sampling) = &synthetic.origin else {
-        return memory(options);
+    let generators = match &synthetic.origin {
+        Origin::Sampled(sampling) => sampling.generators.as_slice(),
+        Origin::Cohort { .. } => &[],
     };
-    for membership in &options.membership {
+    for (i, membership) in options.membership.iter().enumerate() {
         const ITS: &str =
-            "measure it again: `synthmr membership RUN --real STORE` for a generator of this set";
+            "measure it: `synthmr membership RUN --real STORE` for each generator of this set, once";
         let model = &membership.model;
+        if membership.schema != SCHEMA {
+            let (expected, found) = (SCHEMA.to_string(), membership.schema.to_string());
+            return Err(mismatch("schema of the membership", expected, found, ITS));
+        }
+        if options.membership[..i].iter().any(|other| other.model.digest == model.digest) {
+            let expected = "one a generator".to_owned();
+            return Err(mismatch("memberships", expected, format!("two of {}", model.name), ITS));
+        }
         if membership.members.digest != *options.real.digest() {
             let (expected, found) = (options.real.digest().short(), membership.members.digest.short());
             return Err(mismatch("cohort of the membership", expected.to_owned(), found.to_owned(), ITS));
         }
-        if sampling.generators.iter().all(|generator| generator.digest != model.digest) {
-            let names = sampling.generators.iter().map(|g| format!("{} ({})", g.name, g.digest.short()));
+        if generators.iter().all(|generator| generator.digest != model.digest) {
+            let names = generators.iter().map(|g| format!("{} ({})", g.name, g.digest.short()));
             let found = format!("{} ({})", model.name, model.digest.short());
             return Err(mismatch(
                 "generator of the membership",
@@ -195,7 +212,8 @@ fn check(options: &AuditOptions<'_>, reference: &Reference<'_>) -> Result<(), Au
 /// Whether the limit on memory suffices.
 fn memory(options: &AuditOptions<'_>) -> Result<(), AuditError> {
     let (images, channels) = (options.real.len(), options.real.manifest().channels.len());
-    let needed = Correlation::bytes(images, channels) + BESIDE_BYTES;
+    let embedding = if options.embedding.is_some() { Learned::bytes(images, channels) } else { 0 };
+    let needed = Correlation::bytes(images, channels) + embedding + BESIDE_BYTES;
     if needed > options.memory_bytes {
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         let (needed_gib, limit_gib) = (gib(needed), gib(options.memory_bytes));

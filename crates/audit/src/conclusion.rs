@@ -13,7 +13,7 @@ use crate::AuditError;
 use crate::audit::{AuditOptions, DISCOVERY_RATE, FALSE_ALARM_RATE, Searched};
 use crate::calibration::{Calibration, Query, STRATA};
 use crate::flagged::Decided;
-use crate::gates::{ABOUT_THE_AUDIT, Findings};
+use crate::gates::{Findings, Judged};
 use crate::sensitivity::{dose_response, promised, recalls};
 use crate::sets::RealSet;
 use crate::slices::Reference;
@@ -68,7 +68,7 @@ pub(crate) fn conclude(
     let recall = |tier| pooled_recall(&sensitivity, tier).and_then(|recall| recall.mean);
     let learnt_from = learnt_from(&options.synthetic.manifest().origin, options.real.digest());
     let findings = Findings {
-        other_sources: learnt_from.others.len() as f64,
+        other_sources: (learnt_from.others.len() + usize::from(learnt_from.unknown)) as f64,
         null_subjects: calibration.subjects as f64,
         control_subjects: control.len() as f64,
         false_alarms: false_alarms.mean,
@@ -79,10 +79,9 @@ pub(crate) fn conclude(
         excess_lower: excess.low,
         held_out_copies: decided.held_out as f64,
     };
-    let gates = options.gates.judge(&findings);
-    let unresolved: Vec<String> = gates
+    let Judged { about_the_audit, about_the_set } = options.gates.judge(&findings);
+    let unresolved: Vec<String> = about_the_audit
         .iter()
-        .take(ABOUT_THE_AUDIT)
         .filter(|gate| !gate.met)
         .map(|gate| {
             let found = gate.found.map_or_else(
@@ -95,6 +94,7 @@ pub(crate) fn conclude(
             format!("{} {} (found {found})", gate.name, gate.limit)
         })
         .collect();
+    let gates = [about_the_audit, about_the_set].concat();
     let passed = gates.iter().all(|gate| gate.met);
     let mut record = AuditRecord {
         schema: SCHEMA,
@@ -109,6 +109,7 @@ pub(crate) fn conclude(
             null_subjects: calibration.subjects,
             null_images: calibration.images,
             planted: options.planted,
+            embedding: options.embedding.as_ref().and_then(|config| serde_json::to_value(config).ok()),
             seed: options.seed,
             resamples: RESAMPLES,
             level: LEVEL,
@@ -240,9 +241,18 @@ fn warnings(
             others.join(", ")
         ));
     }
+    if let Origin::Sampled(sampling) = &options.synthetic.manifest().origin
+        && (1..sampling.generators.len()).contains(&options.membership.len())
+    {
+        warnings.push(format!(
+            "the weights of {} of the {} generators were attacked",
+            options.membership.len(),
+            sampling.generators.len()
+        ));
+    }
     if learnt_from.unknown {
         warnings.push(
-            "it is not recorded what the generator learnt from; whether it was this cohort is for its owner to say".into(),
+            "it is not recorded what a generator learnt from: its owner has to know that it was the training part of this cohort alone".into(),
         );
     }
     if control_subjects < FEW_CONTROL_SUBJECTS {

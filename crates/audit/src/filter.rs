@@ -37,10 +37,10 @@ fn mismatch(store: &SliceStore, expected: &str, found: &str, hint: &'static str)
 const REMOVED: &str = "removed.json";
 
 /// Writes the store `out`: the images `indices` of a sampled set without those flagged, whose reasons go into `removed.json`.
-/// Gives the number of images kept.
+/// Gives the number of images kept; where it is 0, nothing is written.
 ///
 /// # Errors
-/// [`AuditError::Mismatch`] when the set was not sampled or nothing would be left, [`AuditError::Store`] when a store cannot
+/// [`AuditError::Mismatch`] when the set was not sampled, [`AuditError::Store`] when a store cannot
 /// be read or written.
 pub fn filter(
     store: &SliceStore,
@@ -58,8 +58,7 @@ pub fn filter(
     let kept: Vec<u32> =
         indices.iter().copied().filter(|index| !flagged.contains_key(&(*index as usize))).collect();
     if kept.is_empty() {
-        let hint = "this set is copies throughout; train another way";
-        return Err(mismatch(store, "images that are not flagged", "none", hint));
+        return Ok(0);
     }
     let layout = StoreLayout {
         channels: manifest.channels.clone(),

@@ -11,6 +11,7 @@ use tch::{Kind, Tensor};
 
 use crate::AuditError;
 use crate::calibration::{Calibration, Query, Score};
+use crate::detectors::Annotation;
 use crate::pose::{DIHEDRAL, dihedral};
 use crate::slices::Reference;
 
@@ -154,7 +155,8 @@ pub(crate) fn pairs(
         let before = position.saturating_sub(1).max(own.start);
         let after = (position + 1).min(own.end - 1);
         let (drawn, nearest) = (row(store, image.index), row(reference.store, image.nearest));
-        let (shown, moved) = as_it_lies(drawn, &nearest, (layout.height, layout.width));
+        let by_label = image.measure == Annotation::MEASURE;
+        let (shown, moved) = as_it_lies(drawn, &nearest, (layout.height, layout.width), by_label);
         let mut rows = vec![shown];
         rows.extend([position, before, after].map(|p| row(reference.store, reference.indices[p] as usize)));
         let title = format!("synthetic image {}{moved}: {}", image.index, image.reason);
@@ -165,20 +167,23 @@ pub(crate) fn pairs(
     Ok(sheets)
 }
 
-/// An image flipped or turned so that it is most like another one, and what was done in words.
+/// An image flipped or turned so that it, or its annotation, is most like another one, and what was done in words. Black and white
+/// may be exchanged.
 fn as_it_lies(
     image: SheetImage,
     other: &SheetImage,
     (height, width): (usize, usize),
+    by_label: bool,
 ) -> (SheetImage, &'static str) {
     let planes = |bytes: &[u8]| Tensor::from_slice(bytes).view([1, -1, height as i64, width as i64]);
     let centred = |x: &Tensor| {
         let x = x.to_kind(Kind::Float);
         &x - x.mean_dim([2i64, 3].as_slice(), true, Kind::Float)
     };
-    let (pixels, target) = (planes(&image.image), centred(&planes(&other.image)));
+    let compared = |of: &SheetImage| planes(if by_label { &of.label } else { &of.image });
+    let (pixels, target) = (compared(&image), centred(&compared(other)));
     let likeness =
-        |code: usize| (centred(&dihedral(&pixels, code)) * &target).sum(Kind::Double).double_value(&[]);
+        |code: usize| (centred(&dihedral(&pixels, code)) * &target).sum(Kind::Double).double_value(&[]).abs();
     // Images that are not square have no quarter turns.
     let codes = if height == width { DIHEDRAL } else { DIHEDRAL / 2 };
     let best = (1..codes).max_by(|&a, &b| likeness(a).total_cmp(&likeness(b))).unwrap_or(0);
@@ -204,13 +209,20 @@ mod tests {
         let real = picture(&|y, x| if x < 5 && y > 8 { 200 } else { (3 * x + y) as u8 });
         let of = |image: Vec<u8>| SheetImage { label: label(&image), image };
         let mirrored = picture(&|y, x| real[16 * y + 15 - x]);
-        let (shown, words) = as_it_lies(of(mirrored), &of(real.clone()), (16, 16));
+        let (shown, words) = as_it_lies(of(mirrored), &of(real.clone()), (16, 16), false);
         assert_eq!((shown.image, shown.label, words), (real.clone(), label(&real), ", shown flipped"));
         let turned = picture(&|y, x| real[16 * x + 15 - y]);
-        let (shown, words) = as_it_lies(of(turned), &of(real.clone()), (16, 16));
+        let (shown, words) = as_it_lies(of(turned), &of(real.clone()), (16, 16), false);
         assert_eq!((shown.image, words), (real.clone(), ", shown turned"));
-        let (shown, words) = as_it_lies(of(real.clone()), &of(real.clone()), (16, 16));
-        assert_eq!((shown.image, words), (real, ""));
+        let (shown, words) = as_it_lies(of(real.clone()), &of(real.clone()), (16, 16), false);
+        assert_eq!((shown.image, words), (real.clone(), ""));
+        // Black and white exchanged is no reason to turn.
+        let inverted: Vec<u8> = real.iter().map(|pixel| 255 - pixel).collect();
+        let (_, words) = as_it_lies(of(inverted), &of(real.clone()), (16, 16), false);
+        assert_eq!(words, "");
+        // What counts for a copied annotation is how that lies.
+        let both = SheetImage { image: real.clone(), label: label(&picture(&|y, x| real[16 * y + 15 - x])) };
+        assert_eq!(as_it_lies(both, &of(real), (16, 16), true).1, ", shown flipped");
     }
 
     #[test]

@@ -11,8 +11,14 @@ use crate::AuditError;
 /// The gates that are used when no file is given.
 pub const DEFAULT: &str = include_str!("gates.toml");
 
-/// So many gates come first that ask whether an audit can tell anything; the others ask what it found.
-pub const ABOUT_THE_AUDIT: usize = 7;
+/// Gates with what was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// Whether the audit can tell anything.
+    pub about_the_audit: Vec<GateRecord>,
+    /// What it found in the set.
+    pub about_the_set: Vec<GateRecord>,
+}
 
 /// A limit with the reason for it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -92,12 +98,12 @@ impl Gates {
         ]
     }
 
-    /// Every gate with what was found; the first [`ABOUT_THE_AUDIT`] ask whether the audit can tell anything.
-    pub fn judge(&self, found: &Findings) -> Vec<GateRecord> {
+    /// Every gate with what was found.
+    pub fn judge(&self, found: &Findings) -> Judged {
         let at_least =
             |name: &str, limit: &Limit, found: Option<f64>| gate(name, limit, found, |f, l| f >= l);
         let at_most = |name: &str, limit: &Limit, found: Option<f64>| gate(name, limit, found, |f, l| f <= l);
-        vec![
+        let about_the_audit = vec![
             at_most(
                 "other data that the generator learnt from, at most",
                 &self.other_sources,
@@ -121,6 +127,8 @@ impl Gates {
             ),
             at_least("recall of slightly changed copies, at least", &self.slight_recall, found.slight_recall),
             at_least("recall of strongly changed copies, at least", &self.strong_recall, found.strong_recall),
+        ];
+        let about_the_set = vec![
             at_most("confirmed copies, at most", &self.confirmed, Some(found.confirmed)),
             at_most("lower end of the excess over control, at most", &self.excess_lower, found.excess_lower),
             at_most(
@@ -128,7 +136,8 @@ impl Gates {
                 &self.held_out_copies,
                 Some(found.held_out_copies),
             ),
-        ]
+        ];
+        Judged { about_the_audit, about_the_set }
     }
 }
 
@@ -186,7 +195,14 @@ mod tests {
             excess_lower: Some(-0.01),
             held_out_copies: 0.0,
         };
-        assert!(gates.judge(&good).iter().all(|gate| gate.met));
+        let judged = |findings: &Findings| {
+            let Judged { about_the_audit, about_the_set } = gates.judge(findings);
+            let first = about_the_audit.len();
+            let met =
+                [about_the_audit, about_the_set].concat().iter().map(|gate| gate.met).collect::<Vec<_>>();
+            (met, first)
+        };
+        assert!(judged(&good).0.iter().all(|met| *met));
         let bad = [
             Findings { other_sources: 1.0, ..good },
             Findings { null_subjects: 9.0, ..good },
@@ -200,8 +216,13 @@ mod tests {
             Findings { held_out_copies: 1.0, ..good },
         ];
         for (i, findings) in bad.iter().enumerate() {
-            let met: Vec<bool> = gates.judge(findings).iter().map(|gate| gate.met).collect();
+            let (met, first) = judged(findings);
             assert_eq!(met.iter().position(|met| !met), Some(i), "{findings:?}");
+            // What speaks of copies in the set comes after what speaks of the audit.
+            let of_set = findings.confirmed > 0.0
+                || findings.held_out_copies > 0.0
+                || findings.excess_lower != good.excess_lower;
+            assert_eq!(i >= first, of_set, "{findings:?}");
         }
     }
 

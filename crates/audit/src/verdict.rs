@@ -63,10 +63,10 @@ pub fn verdict(record: &AuditRecord) -> Result<String, AuditError> {
         sentences.push(format!("Not resolved: {}.", record.unresolved.join("; ")));
     }
     sentences.extend(record.membership.iter().filter_map(attack));
-    let attacks =
-        if record.membership.is_empty() { "membership inference" } else { "other attacks on weights" };
+    let other = if record.membership.is_empty() { "" } else { " by other attacks, on weights or images" };
     sentences.push(format!(
-        "It cannot exclude partial copies or {attacks}, and it speaks of this set of images only."
+        "It cannot exclude partial copies or membership inference{other}, and what it says of copies is about this set of \
+         images only."
     ));
     let text = sentences.join(" ");
     check(&text)?;
@@ -78,8 +78,7 @@ fn attack(membership: &MembershipRecord) -> Option<String> {
     let attack = membership.attacks.first()?;
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
     Some(format!(
-        "From the weights of {}, {} training and {} other subjects are told apart with an AUC of {} [{}-{}]; 0.5 is chance.",
-        membership.model.name,
+        "From a generator's weights, {} training and {} other subjects are told apart with an AUC of {} [{}-{}]; 0.5 is chance.",
         membership.member_subjects,
         membership.non_member_subjects,
         number(attack.auc.mean),
@@ -102,14 +101,16 @@ fn result(record: &AuditRecord) -> String {
             percent(record.settings.discovery_rate)
         );
     }
+    if record.passed {
+        return "No copies were found beyond chance.".to_owned();
+    }
     let unmet: Vec<&str> =
         record.gates.iter().filter(|gate| !gate.met).map(|gate| gate.name.as_str()).collect();
-    if record.passed {
-        "No copies were found beyond chance.".to_owned()
-    } else if record.unresolved.is_empty() {
-        format!("No single copy is certain, but these gates are not met: {}.", unmet.join("; "))
+    let unmet = unmet.join("; ");
+    if record.unresolved.is_empty() {
+        format!("No single copy is certain, but these gates are not met: {unmet}.")
     } else {
-        "This audit cannot decide: too little is known of new subjects, or of what it would find.".to_owned()
+        format!("This audit cannot decide: these gates are not met: {unmet}.")
     }
 }
 

@@ -7,6 +7,7 @@ use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 use synthmr_audit::AuditError;
+use synthmr_audit::embedding::EmbeddingError;
 use synthmr_core::files::FileError;
 use synthmr_data::cohort::CohortError;
 use synthmr_data::import::ImportError;
@@ -251,6 +252,7 @@ failure_from! {
         AuditError::File(file) => file_code(file),
         AuditError::Metrics(_) | AuditError::Gates { .. } | AuditError::Part { .. } => Code::Input,
         AuditError::Mismatch { .. } | AuditError::Memory { .. } => Code::Usage,
+        AuditError::Embedding(EmbeddingError::NotFinite { .. }) => Code::Finding,
         AuditError::Embedding(_) => Code::Input,
         AuditError::Wording { .. } => Code::Bug,
         AuditError::Interrupted => Code::Interrupted,

@@ -55,7 +55,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         curves.push((0..4).map(record).collect::<Result<_, _>>()?);
     }
-    synthmr_core::files::write(&out, picture(&curves, of).as_bytes())?;
+    synthmr_core::files::write(
+        &out,
+        picture(&curves, &format!("{of} at {0} x {0}", store.manifest().width)).as_bytes(),
+    )?;
     Ok(())
 }
 
@@ -122,7 +125,7 @@ fn picture(curves: &[Vec<RealismRecord>], of: &str) -> String {
     let _ = writeln!(
         svg,
         "<text x=\"8\" y=\"{y}\" fill=\"#666\">Left to right: levels 0 (images of other subjects as they are) to 3. Dashed: \
-         the floor. Random convolutions, {of} at 64 x 64.</text></svg>"
+         the floor. Random convolutions, {of}.</text></svg>"
     );
     svg
 }

@@ -80,7 +80,7 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
 /// show patients, like the pictures themselves.
 pub fn access(inputs: &ReportInputs) -> Access {
     match view::strictest(inputs) {
-        None | Some(view::Mark::Synthetic) => Access::Shared,
-        Some(view::Mark::Unmarked | view::Mark::Inside) => Access::Private,
+        Some(view::Mark::Unmarked | view::Mark::Copies | view::Mark::Inside) => Access::Private,
+        None | Some(view::Mark::Synthetic | view::Mark::Audited) => Access::Shared,
     }
 }

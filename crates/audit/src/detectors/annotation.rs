@@ -36,6 +36,9 @@ pub struct Annotation<'a> {
 }
 
 impl<'a> Annotation<'a> {
+    /// Name of its measure.
+    pub const MEASURE: &'static str = "annotation";
+
     /// Prepares all real annotations.
     ///
     /// # Errors
@@ -69,7 +72,7 @@ fn in_frame(slices: &Slices, classes: i64) -> (Tensor, Tensor) {
 
 impl Detector for Annotation<'_> {
     fn measures(&self) -> Vec<&'static str> {
-        vec!["annotation"]
+        vec![Self::MEASURE]
     }
 
     fn describe(&self, _: usize) -> &'static str {

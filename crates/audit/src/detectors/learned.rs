@@ -2,24 +2,25 @@
 //!
 //! A network knows the subjects that it learnt from better than new ones, so subjects that it learnt from cannot stand for new
 //! ones. Hence two networks, each of which learns from one half of the training subjects: null queries of a training subject are
-//! compared by the network that has never seen it (cross-fitting), all others by both, each with a measure of its own.
+//! compared by the network that has never seen it (cross-fitting), all others by both, whose similarities are averaged on Fisher's
+//! scale. A mean of two varies less than one, so that the threshold, which comes from single ones, is rather too high.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use synthmr_core::Split;
-use tch::{Device, Tensor};
+use synthmr_core::ids::Digester;
+use synthmr_core::records::Tool;
+use synthmr_core::{Digest, Split};
+use tch::{Device, Kind, Tensor};
 
 use super::Detector;
-use super::margin::{Found, SubjectSimilarities};
+use super::margin::{Found, SubjectSimilarities, fisher};
 use crate::AuditError;
-use crate::embedding::{Embedding, EmbeddingConfig, EmbeddingError, TrainingSlices};
-use crate::slices::{Reference, Slices};
+use crate::embedding::{Embedding, EmbeddingConfig, EmbeddingError, TrainingSlices, WORKING_SIDE};
+use crate::slices::{Reference, Slices, Subject};
 
-/// Names of the measures, a half each.
-const MEASURES: [&str; 2] = ["learned, first half", "learned, second half"];
 /// Real images that are embedded at once.
-const READ_AT_ONCE: usize = 512;
+const READ_AT_ONCE: usize = 64;
 
 /// Similarity of learned embeddings; see the module.
 pub struct Learned<'a> {
@@ -38,7 +39,7 @@ impl<'a> Learned<'a> {
     /// between.
     ///
     /// # Errors
-    /// [`AuditError::Embedding`] for images that are no squares of 32 to 512 pixels, or a cohort with fewer than four training
+    /// [`AuditError::Embedding`] for images that are no squares of 32 to 512 pixels, or halves of fewer than two training
     /// subjects; [`AuditError::Interrupted`].
     pub fn new(
         reference: &'a Reference<'a>,
@@ -47,7 +48,7 @@ impl<'a> Learned<'a> {
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, AuditError> {
         let half = |half: usize| -> Result<Half, AuditError> {
-            let path = folder.join(format!("embedding-{half}.safetensors"));
+            let path = folder.join(format!("embedding-{half}-{}.safetensors", Tool::this().version));
             let slices = training_slices(reference, half)?;
             let is_this = |known: &Embedding| known.config() == config && *known.data() == slices.digest();
             let embedding = match Embedding::load(&path, Device::Cpu) {
@@ -71,6 +72,30 @@ impl<'a> Learned<'a> {
         };
         Ok(Self { reference, halves: [half(0)?, half(1)?] })
     }
+
+    /// Bytes that it takes for `images` of `channels`, its training included.
+    pub fn bytes(images: usize, channels: usize) -> u64 {
+        let pixels = (WORKING_SIDE * WORKING_SIDE) as usize * channels;
+        let vectors = 2 * EmbeddingConfig::default().dimensions as usize * size_of::<f32>();
+        (images * (2 * pixels + vectors)) as u64
+    }
+
+    /// Digest of what the networks make of the real images.
+    pub fn digest(&self) -> Digest {
+        let mut digester = Digester::new();
+        for half in &self.halves {
+            let values = Vec::<f32>::try_from(half.vectors.flatten(0, -1)).unwrap_or_default();
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            digester.add(&bytes);
+        }
+        digester.finish()
+    }
+
+    /// Which networks may compare queries of a subject.
+    fn fair(&self, own: Option<usize>) -> impl Iterator<Item = usize> {
+        let known = own.and_then(|own| half_of(self.reference, own));
+        (0..self.halves.len()).filter(move |&half| known != Some(half))
+    }
 }
 
 /// The half that a training subject belongs to: they alternate.
@@ -92,47 +117,52 @@ fn bytes(slices: &Slices) -> (Vec<u8>, [usize; 4]) {
     (pixels, [size[0], size[1], size[2], size[3]])
 }
 
+/// The best similarity and position of every subject `[subjects][n]`, by one network.
+type BySubject = Vec<(Vec<f64>, Vec<i64>)>;
+
 impl Detector for Learned<'_> {
     fn measures(&self) -> Vec<&'static str> {
-        MEASURES.to_vec()
+        vec!["learned"]
     }
 
     fn describe(&self, _: usize) -> &'static str {
-        "product of the vectors of a network that learnt from half of the training subjects to see through changes of an image"
+        "product of the vectors of networks that learnt from training subjects to see through changes of an image"
     }
 
     fn search(&self, queries: &Slices, own: &[Option<usize>]) -> Result<Vec<Vec<Found>>, AuditError> {
         let subjects = &self.reference.subjects;
         let (images, shape) = bytes(queries);
-        let mut all = Vec::new();
-        for (number, half) in self.halves.iter().enumerate() {
+        let mut by_half: Vec<BySubject> = Vec::new();
+        for half in &self.halves {
             let looks = half.embedding.embed_queries(&images, shape)?;
             // `[n, m]`: the most alike of the four ways to look at a query.
             let similarity = looks.matmul(&half.vectors.tr()).amax([0i64].as_slice(), false);
-            let by_subject: Vec<(Vec<f64>, Vec<i64>)> = subjects
-                .iter()
-                .map(|subject| {
-                    let (best, at) =
-                        similarity.narrow(1, subject.start as i64, subject.len as i64).max_dim(1, false);
-                    let best = Vec::<f64>::try_from(best.to_kind(tch::Kind::Double)).unwrap_or_default();
-                    (best, Vec::<i64>::try_from(at).unwrap_or_default())
-                })
-                .collect();
-            let found = own.iter().enumerate().map(|(query, &own)| {
-                if own.is_some_and(|own| half_of(self.reference, own) == Some(number)) {
-                    return Found::default();
-                }
-                let mut similarities = SubjectSimilarities::default();
-                for (subject, (best, at)) in by_subject.iter().enumerate() {
-                    if own != Some(subject) {
-                        similarities.add(subject, best[query], subjects[subject].start + at[query] as usize);
-                    }
-                }
-                similarities.found(subjects)
-            });
-            all.push(found.collect());
+            let best = |subject: &Subject| {
+                let (start, len) = (subject.start as i64, subject.len as i64);
+                let (best, at) = similarity.narrow(1, start, len).max_dim(1, false);
+                let best = Vec::<f64>::try_from(best.to_kind(Kind::Double)).unwrap_or_default();
+                (best, Vec::<i64>::try_from(at + start).unwrap_or_default())
+            };
+            by_half.push(subjects.iter().map(best).collect());
         }
-        Ok(all)
+        let found = own.iter().enumerate().map(|(query, &own)| {
+            let mut similarities = SubjectSimilarities::default();
+            for subject in (0..subjects.len()).filter(|&subject| own != Some(subject)) {
+                let of_halves: Vec<(f64, i64)> = self
+                    .fair(own)
+                    .map(|half| (by_half[half][subject].0[query], by_half[half][subject].1[query]))
+                    .collect();
+                let mean = of_halves.iter().map(|(r, _)| fisher(*r)).sum::<f64>() / of_halves.len() as f64;
+                let best = of_halves.iter().max_by(|a, b| a.0.total_cmp(&b.0));
+                similarities.add(
+                    subject,
+                    mean.tanh(),
+                    best.map_or(subjects[subject].start, |best| best.1 as usize),
+                );
+            }
+            similarities.found(subjects)
+        });
+        Ok(vec![found.collect()])
     }
 }
 
@@ -140,6 +170,8 @@ impl From<EmbeddingError> for AuditError {
     fn from(error: EmbeddingError) -> Self {
         match error {
             EmbeddingError::Interrupted => Self::Interrupted,
+            EmbeddingError::Store(error) => Self::Store(error),
+            EmbeddingError::File(error) => Self::File(error),
             error => Self::Embedding(error),
         }
     }

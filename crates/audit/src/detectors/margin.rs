@@ -79,7 +79,7 @@ impl SubjectSimilarities {
 }
 
 /// Fisher's scale of a correlation.
-fn fisher(r: f64) -> f64 {
+pub(super) fn fisher(r: f64) -> f64 {
     r.clamp(-LARGEST, LARGEST).atanh()
 }
 

@@ -11,6 +11,7 @@ mod training;
 mod views;
 
 pub use error::EmbeddingError;
+pub(crate) use slices::SIDES;
 pub use slices::{TrainingSlices, WORKING_SIDE};
 
 use std::ops::ControlFlow;

@@ -13,7 +13,7 @@ use super::EmbeddingError;
 pub const WORKING_SIDE: i64 = 64;
 
 /// Sides of images that can be embedded.
-const SIDES: std::ops::RangeInclusive<usize> = 32..=512;
+pub(crate) const SIDES: std::ops::RangeInclusive<usize> = 32..=512;
 
 /// Images read at once: at 512x512 with 4 contrasts they take 134 MB as f32.
 const READ_AT_ONCE: usize = 32;

@@ -111,6 +111,10 @@ fn hidden_copies_are_confirmed_removed_and_lead_to_their_subjects() {
     let numbers: Vec<usize> = (0..kept).map(|i| filtered.slice(i) as usize).collect();
     assert!(images.images.iter().all(|image| !numbers.contains(&image.index)));
     assert!(out.join("removed.json").is_file());
+    // Where everything is flagged, nothing is written.
+    let flagged: Vec<u32> = images.images.iter().map(|image| image.index as u32).collect();
+    let none = fixture.path("none.store");
+    assert_eq!((filter(&synthetic, &flagged, &images, &none).unwrap(), none.exists()), (0, false));
 
     // What names an image or a subject stays out of the record.
     let text = serde_json::to_string(&record).unwrap();

@@ -21,6 +21,8 @@ use crate::watch::Terminal;
 
 /// Pairs of images that each copy embedding learns from.
 const EMBEDDING_PAIRS: u64 = 20_000;
+/// The record inside the audit's folder.
+const RECORD: &str = "audit.json";
 /// Folder of the pictures inside the audit's.
 const PAIRS: &str = "pairs";
 
@@ -133,13 +135,18 @@ impl Audit {
             memory_bytes: (self.memory_gib * f64::from(1 << 30)) as u64,
             folder: &self.out,
         };
+        if self.embedding {
+            console::note("two copy embeddings are learnt first, which takes minutes and shows no progress");
+        }
         let mut watch = Watch(Terminal::new("images")?);
         let result = audit(&options, &mut watch)?;
         watch.0.finish();
 
-        // What is for the inside first, the record last: where it is, everything is.
+        // The record first away and last written: where it is, its pages and pictures are.
+        let record = self.out.join(RECORD);
+        gone(&record, std::fs::remove_file(&record))?;
         let pairs = self.out.join(PAIRS);
-        remove_old(&pairs)?;
+        gone(&pairs, std::fs::remove_dir_all(&pairs))?;
         files::create_folder(&pairs)?;
         let private = |name: &str, bytes: &[u8]| {
             files::write_with(&self.out.join(name), Access::Private, |file| file.write_all(bytes))
@@ -155,11 +162,14 @@ impl Audit {
         let pages = AuditPages { record: &result.record, images: &result.images, pairs: sheets };
         private("private.html", pages.private()?.as_bytes())?;
         files::write(&self.out.join("public.html"), pages.public()?.as_bytes())?;
+        files::write_json(&record, &result.record)?;
         if let Some(out) = &self.filter {
-            let kept = filter(&synthetic, &indices, &result.images, out)?;
-            console::note(&format!("{}: {kept} of {} images", out.display(), indices.len()));
+            let words = match filter(&synthetic, &indices, &result.images, out)? {
+                0 => "not written: every image was flagged".to_owned(),
+                kept => format!("{kept} of {} images", indices.len()),
+            };
+            console::note(&format!("{}: {words}", out.display()));
         }
-        files::write_json(&self.out.join("audit.json"), &result.record)?;
         result.work.finish();
         if common.json {
             console::json(&result.record)?
@@ -218,10 +228,10 @@ fn json_bytes<T: serde::Serialize>(record: &T) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Pictures of an earlier audit in the same folder.
-fn remove_old(folder: &Path) -> Result<(), Failure> {
-    match std::fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(files::at("remove", folder)(e).into()),
+/// What an earlier audit may have left in the same folder.
+fn gone(path: &Path, removed: std::io::Result<()>) -> Result<(), Failure> {
+    match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(files::at("remove", path)(e).into()),
         _ => Ok(()),
     }
 }

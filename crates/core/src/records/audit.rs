@@ -89,6 +89,9 @@ pub struct AuditSettings {
     pub null_images: usize,
     /// Planted copies in every cell.
     pub planted: usize,
+    /// How copy embeddings were learnt; none where they were not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<serde_json::Value>,
     /// Seed of what is random.
     pub seed: u64,
     /// Bootstrap resamples of the subjects.

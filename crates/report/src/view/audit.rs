@@ -2,6 +2,7 @@
 
 use synthmr_core::records::{AuditRecord, SensitivityRecord, Tier};
 
+use super::training::source;
 use crate::audit::{facts, share};
 use crate::format;
 use crate::inputs::AuditInput;
@@ -31,6 +32,8 @@ pub(crate) struct GateRow {
 #[derive(Clone, Debug)]
 pub(crate) struct AuditView {
     pub(crate) passed: bool,
+    /// What was audited, against what, by what.
+    pub(crate) audited: String,
     pub(crate) verdict: String,
     pub(crate) warnings: Vec<String>,
     pub(crate) facts: Vec<(String, &'static str)>,
@@ -50,6 +53,17 @@ impl AuditView {
         });
         Self {
             passed: record.passed,
+            audited: format!(
+                "{} ({}, {}) against {} ({}), split {}, by {} {}",
+                source(&record.synthetic),
+                format::counted(record.n, "image"),
+                record.synthetic.digest.short(),
+                record.real.name,
+                record.real.digest.short(),
+                record.split_digest.short(),
+                record.tool.name,
+                record.tool.version
+            ),
             verdict: record.verdict.clone(),
             warnings: record.warnings.clone(),
             facts: facts(record),

@@ -58,7 +58,7 @@ impl Page {
     /// Computes everything that the page shows. The inputs have been checked against each other.
     pub(crate) fn new(inputs: &ReportInputs) -> Result<Self, ReportError> {
         let sheets = pictures::sheets(inputs)?;
-        let runs = inputs.runs.iter().map(RunView::new).collect::<Result<Vec<_>, _>>()?;
+        let runs = inputs.runs.iter().map(|run| RunView::new(inputs, run)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             title: inputs.title.clone(),
             css: CSS,
@@ -73,7 +73,7 @@ impl Page {
             comparisons: inputs.comparisons.iter().map(ComparisonView::new).collect(),
             audit: inputs.audit.as_ref().map(AuditView::new),
             settings: SettingsView::new(inputs),
-            mark: strictest(inputs).filter(|mark| *mark != Mark::Synthetic),
+            mark: strictest(inputs).filter(|mark| *mark > Mark::Synthetic),
             sheets,
             runs,
         })

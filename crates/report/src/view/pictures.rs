@@ -10,11 +10,15 @@ use crate::inputs::{ReportInputs, SheetInput, StoreInput};
 /// Whose pixels a picture shows, from the least to the most restricted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
+    /// Drawn by a generator, of a set that an audit found no certain copy in.
+    Audited,
     /// Drawn by a generator.
     Synthetic,
     /// Of the cohort, but not marked as real pixels by the step that made it, as for a phantom cohort.
     /// The reader is asked to check, because this crate cannot.
     Unmarked,
+    /// Drawn by a generator that an audit found copies of.
+    Copies,
     /// Real patients' pixels.
     Inside,
 }
@@ -27,8 +31,10 @@ impl Mark {
             Self::Unmarked => {
                 "images of the cohort, not marked as patients' pixels: check before you pass them on"
             }
-            Self::Synthetic => {
-                "drawn by a generator; whether it copies training images is the audit's question"
+            Self::Copies => "drawn by a generator that copies real images, as an audit found: do not pass on",
+            Self::Synthetic => "drawn by a generator, not audited for copies of training images",
+            Self::Audited => {
+                "drawn by a generator; an audit of the set found no certain copy of a real image"
             }
         }
     }
@@ -36,9 +42,9 @@ impl Mark {
     /// The class in the style sheet.
     pub(crate) fn class(self) -> &'static str {
         match self {
-            Self::Inside => "inside",
+            Self::Inside | Self::Copies => "inside",
             Self::Unmarked => "unmarked",
-            Self::Synthetic => "synthetic",
+            Self::Synthetic | Self::Audited => "synthetic",
         }
     }
 }
@@ -89,12 +95,13 @@ impl LegendEntry {
 
 /// The two sheets that stand side by side.
 pub(crate) fn sheets(inputs: &ReportInputs) -> Result<Vec<SheetView>, ReportError> {
-    let real = sheet("Cohort", inputs.real.as_ref(), "synthmr import COHORT")?;
-    let synthetic = sheet("Synthetic", inputs.synthetic.as_ref(), "synthmr sample RUN")?;
+    let real = sheet(inputs, "Cohort", inputs.real.as_ref(), "synthmr import COHORT")?;
+    let synthetic = sheet(inputs, "Synthetic", inputs.synthetic.as_ref(), "synthmr sample RUN")?;
     Ok(vec![real, synthetic])
 }
 
 fn sheet(
+    inputs: &ReportInputs,
     heading: &'static str,
     store: Option<&StoreInput>,
     command: &'static str,
@@ -107,7 +114,7 @@ fn sheet(
     let shown =
         store.and_then(|store| Some((store, store.sheet.as_ref().filter(|sheet| sheet.record.rows > 0)?)));
     let Some((store, sheet)) = shown else { return Ok(empty) };
-    let mark = sheet_mark(store, sheet);
+    let mark = sheet_mark(inputs, store, sheet);
     let alt = format!("{} rows of images: {}", sheet.record.rows, sheet.record.columns.join(", "));
     let picture = PictureView::new(&store.name, &sheet.png, alt, mark)?;
     Ok(SheetView {
@@ -118,25 +125,34 @@ fn sheet(
     })
 }
 
-fn sheet_mark(store: &StoreInput, sheet: &SheetInput) -> Mark {
+fn sheet_mark(inputs: &ReportInputs, store: &StoreInput, sheet: &SheetInput) -> Mark {
     match (sheet.record.inside, &store.manifest.origin) {
         (true, _) => Mark::Inside,
         (false, Origin::Cohort { .. }) => Mark::Unmarked,
+        (false, Origin::Sampled(_)) if copies(inputs) => Mark::Copies,
+        (false, Origin::Sampled(_)) if inputs.audit.is_some() => Mark::Audited,
         (false, Origin::Sampled(_)) => Mark::Synthetic,
     }
+}
+
+/// Whether the audit found copies of real images.
+fn copies(inputs: &ReportInputs) -> bool {
+    inputs.audit.as_ref().is_some_and(|audit| audit.record.confirmed + audit.record.held_out_copies > 0)
 }
 
 /// The most restricted mark of all pictures that a report of these inputs shows.
 pub(crate) fn strictest(inputs: &ReportInputs) -> Option<Mark> {
     let stores = [&inputs.real, &inputs.synthetic].into_iter().flatten();
-    let sheets = stores.filter_map(|store| Some(sheet_mark(store, store.sheet.as_ref()?)));
-    let grids = inputs.runs.iter().filter(|run| run.samples.is_some()).map(|run| grid_mark(run.record.kind));
+    let sheets = stores.filter_map(|store| Some(sheet_mark(inputs, store, store.sheet.as_ref()?)));
+    let grids =
+        inputs.runs.iter().filter(|run| run.samples.is_some()).map(|run| grid_mark(inputs, run.record.kind));
     sheets.chain(grids).max()
 }
 
 /// The mark of a run's sample grid.
-pub(crate) fn grid_mark(kind: ModelKind) -> Mark {
+pub(crate) fn grid_mark(inputs: &ReportInputs, kind: ModelKind) -> Mark {
     match kind {
+        ModelKind::Generator if copies(inputs) => Mark::Copies,
         ModelKind::Generator => Mark::Synthetic,
         // A segmenter's pictures are images of its training or validation set, which may be patients.
         ModelKind::Segmenter => Mark::Inside,

@@ -7,7 +7,7 @@ use super::pictures::{self, PictureView};
 use crate::error::ReportError;
 use crate::figures;
 use crate::format;
-use crate::inputs::RunInput;
+use crate::inputs::{ReportInputs, RunInput};
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -24,10 +24,10 @@ pub(crate) struct RunView {
 }
 
 impl RunView {
-    pub(crate) fn new(run: &RunInput) -> Result<Self, ReportError> {
+    pub(crate) fn new(inputs: &ReportInputs, run: &RunInput) -> Result<Self, ReportError> {
         let is_generator = run.record.kind == ModelKind::Generator;
         let kind = if is_generator { "Generator" } else { "Segmenter" };
-        let mark = pictures::grid_mark(run.record.kind);
+        let mark = pictures::grid_mark(inputs, run.record.kind);
         let samples = match &run.samples {
             Some(png) => {
                 let alt = format!("Newest sample grid of {}", run.name);

@@ -106,6 +106,7 @@ fn audit() -> AuditInput {
             null_subjects: 12,
             null_images: 480,
             planted: 20,
+            embedding: None,
             seed: 0,
             resamples: 4000,
             level: 0.95,

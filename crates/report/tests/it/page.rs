@@ -306,3 +306,24 @@ fn an_audit_stands_in_the_summary_and_in_a_section() {
     inputs.audit.as_mut().unwrap().record.passed = true;
     assert!(render(&inputs).unwrap().contains("The memorisation audit met all its gates"));
 }
+
+#[test]
+fn pictures_of_a_set_that_copies_are_for_the_inside() {
+    let mut inputs = fixture::study();
+    inputs.real.as_mut().unwrap().sheet = None;
+    inputs.runs.iter_mut().for_each(|run| run.samples = None);
+    let of = |inputs: &ReportInputs| (text_of(&render(inputs).unwrap()), access(inputs));
+    const FOUND: &str = "drawn by a generator that copies real images, as an audit found: do not pass on";
+    let (text, who) = of(&inputs);
+    assert!(text.contains("an audit of the set found no certain copy") && who == Access::Shared);
+    inputs.audit.as_mut().unwrap().record.confirmed = 1;
+    let (text, who) = of(&inputs);
+    assert!(text.starts_with(FOUND) && text.matches(FOUND).count() == 2 && who == Access::Private);
+    // A grid of the same generator is no better.
+    inputs.synthetic.as_mut().unwrap().sheet = None;
+    inputs.runs[0].samples = Some(fixture::picture(1, 1, 3));
+    assert!(of(&inputs).0.starts_with(FOUND) && of(&inputs).1 == Access::Private);
+    inputs.audit = None;
+    let (text, who) = of(&inputs);
+    assert!(text.contains("not audited for copies of training images") && who == Access::Shared);
+}
