@@ -27,8 +27,10 @@ use crate::work::{Watch, Work};
 pub(crate) const FALSE_ALARM_RATE: f64 = 0.01;
 /// Share of confirmed copies that may be none. Small, because the tail of the null is extrapolated.
 pub(crate) const DISCOVERY_RATE: f64 = 0.01;
-/// Memory beside the real images, for queries and products.
+/// Memory beside the real images, for queries and products: at least so much, and so many images in f32 (2.9 GiB were seen at
+/// 256 x 256).
 const BESIDE_BYTES: u64 = 1 << 30;
+const BESIDE_IMAGES: usize = 3000;
 /// Folder of finished blocks inside the audit's.
 const WORK: &str = "work";
 
@@ -211,9 +213,11 @@ fn check(options: &AuditOptions<'_>, reference: &Reference<'_>) -> Result<(), Au
 
 /// Whether the limit on memory suffices.
 fn memory(options: &AuditOptions<'_>) -> Result<(), AuditError> {
-    let (images, channels) = (options.real.len(), options.real.manifest().channels.len());
+    let manifest = options.real.manifest();
+    let (images, channels) = (options.real.len(), manifest.channels.len());
+    let beside = (BESIDE_IMAGES * channels * manifest.height * manifest.width * size_of::<f32>()) as u64;
     let embedding = if options.embedding.is_some() { Learned::bytes(images, channels) } else { 0 };
-    let needed = Correlation::bytes(images, channels) + embedding + BESIDE_BYTES;
+    let needed = Correlation::bytes(images, channels) + embedding + beside.max(BESIDE_BYTES);
     if needed > options.memory_bytes {
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         let (needed_gib, limit_gib) = (gib(needed), gib(options.memory_bytes));
