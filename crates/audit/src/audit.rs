@@ -27,10 +27,10 @@ use crate::work::{Watch, Work};
 pub(crate) const FALSE_ALARM_RATE: f64 = 0.01;
 /// Share of confirmed copies that may be none. Small, because the tail of the null is extrapolated.
 pub(crate) const DISCOVERY_RATE: f64 = 0.01;
-/// Memory beside the real images, for queries and products: at least so much, and so many images in f32 (2.9 GiB were seen at
+/// Memory beside the real images, for queries and products: at least so much, and so many images in f32 (1.6 GiB were seen at
 /// 256 x 256).
 const BESIDE_BYTES: u64 = 1 << 30;
-const BESIDE_IMAGES: usize = 3000;
+const BESIDE_IMAGES: usize = 1700;
 /// Folder of finished blocks inside the audit's.
 const WORK: &str = "work";
 

@@ -21,7 +21,7 @@ const SMALLEST: f64 = 0.006;
 /// Training subjects whose overlap is kept, for the margin's ranks.
 const KEPT: usize = 8;
 /// Real annotations that are prepared at once.
-const READ_AT_ONCE: usize = 512;
+const READ_AT_ONCE: usize = 64;
 
 /// Overlap of annotations; see the module.
 pub struct Annotation<'a> {

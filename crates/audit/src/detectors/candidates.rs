@@ -23,7 +23,7 @@ const HELD_OUT: usize = 1;
 /// Turnings and flips from which the alignment of a subject's image begins.
 const STARTS: i64 = 2;
 /// Real images that are prepared at once.
-const READ_AT_ONCE: usize = 128;
+const READ_AT_ONCE: usize = 64;
 
 /// One real image that may be the source of a query, and how the query is turned to it.
 #[derive(Clone, Copy, Debug)]
