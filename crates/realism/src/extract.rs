@@ -17,13 +17,8 @@ const CHUNK: usize = 2048;
 /// so that numbers are a function of the stores.
 const BATCH: usize = 32;
 
-/// Features of a set.
-#[derive(Clone, Debug)]
-pub(crate) struct Extracted {
-    pub(crate) features: FeatureMatrix,
-    /// Where the network has classes of its own.
-    pub(crate) probabilities: Option<FeatureMatrix>,
-}
+/// Features of a set, and probabilities of classes where the network has its own.
+pub(crate) type Extracted = (FeatureMatrix, Option<FeatureMatrix>);
 
 /// Counts images over all sets and contrasts.
 pub(crate) struct Progress<'a> {
@@ -61,7 +56,8 @@ pub(crate) fn extract(
     assert_eq!(channel.is_none(), network.sees() == Sees::AllContrasts, "what the network looks at");
     let dims = network.dims() as usize;
     let classes = network.classes().map_or(0, |classes| classes as usize);
-    let (mut values, mut probabilities) = (Vec::with_capacity(set.len() * dims), Vec::new());
+    let (mut values, mut probabilities) =
+        (Vec::with_capacity(set.len() * dims), Vec::with_capacity(set.len() * classes));
     for start in (0..set.len()).step_by(CHUNK) {
         let end = (start + CHUNK).min(set.len());
         let key = key(source, set, channel, start, end);
@@ -91,7 +87,7 @@ pub(crate) fn extract(
     let features = FeatureMatrix::new(values, dims).map_err(failed)?;
     let probabilities =
         (classes > 0).then(|| FeatureMatrix::new(probabilities, classes)).transpose().map_err(failed)?;
-    Ok(Extracted { features, probabilities })
+    Ok((features, probabilities))
 }
 
 /// Everything that the features of a chunk depend on. The protocol is part of it: what a version of this program makes of the

@@ -9,7 +9,7 @@ use synthmr_metrics::realism::prdc::{NEAREST, prdc};
 use synthmr_metrics::realism::{FeatureError, FeatureMatrix};
 use synthmr_nets::features::Sees;
 
-use crate::extract::{Extracted, Progress, extract};
+use crate::extract::{Progress, extract};
 use crate::halves::{Draws, MOST_IMAGES, Rows};
 use crate::images::{Profiles, describe, similarities};
 use crate::joint::{Joint, projection};
@@ -61,6 +61,17 @@ impl<T> Three<T> {
     }
 }
 
+impl<A, B> Three<(A, B)> {
+    /// What each set has of both kinds. Features of large sets fill most of the memory: nothing is copied.
+    fn unzip(self) -> (Three<A>, Three<B>) {
+        let (real, of_real) = self.real;
+        let (synthetic, of_synthetic) = self.synthetic;
+        let (held_out, of_held_out) = self.held_out.unzip();
+        let second = Three { real: of_real, synthetic: of_synthetic, held_out: of_held_out };
+        (Three { real, synthetic, held_out }, second)
+    }
+}
+
 /// Measures everything.
 ///
 /// # Errors
@@ -88,12 +99,10 @@ pub fn measure(
 
     let mut results = work.of_features(channels, &mut progress)?;
     progress.note("contrasts and annotations");
-    let described = three.try_map(|set| describe(set, &mut progress))?;
-    let profiles = described.try_map(|(profiles, _)| Ok(profiles.clone()))?;
+    let (profiles, annotations) = three.try_map(|set| describe(set, &mut progress))?.unzip();
     let pixels = work.basis("pixels");
     results.extend(plain(&pixels, &draws, &profiles, profile_names(channels), Profiles::distances));
     results.extend(work.of_pairs(channels));
-    let annotations = described.try_map(|(_, annotations)| Ok(annotations.clone()))?;
     let basis = work.basis("annotation");
     results.extend(plain(&basis, &draws, &annotations, annotation_names(&classes, channels), |a, b| {
         a.distances(b)
@@ -144,7 +153,8 @@ impl<'a> Work<'a> {
             let extracted =
                 self.three.try_map(|set| extract(self.source, set, None, self.cache, progress))?;
             progress.note(&format!("metrics of {}", self.source.record.name));
-            return self.of_extracted("joint", &extracted);
+            let (features, probabilities) = extracted.unzip();
+            return self.of_extracted("joint", &features, &probabilities);
         }
         let dims = self.source.record.dims;
         let several = channels.len() > 1;
@@ -155,14 +165,15 @@ impl<'a> Work<'a> {
             let extracted =
                 self.three.try_map(|set| extract(self.source, set, Some(index), self.cache, progress))?;
             progress.note(&format!("metrics of {}, {channel}", self.source.record.name));
-            results.extend(self.of_extracted(channel, &extracted)?);
+            let (features, probabilities) = extracted.unzip();
+            results.extend(self.of_extracted(channel, &features, &probabilities)?);
             if several {
                 let projection = projection(index, channels.len(), dims);
                 let projection = projection.as_ref();
-                joints.real.add(index, &extracted.real.features, projection);
-                joints.synthetic.add(index, &extracted.synthetic.features, projection);
-                if let (Some(joint), Some(extracted)) = (&mut joints.held_out, &extracted.held_out) {
-                    joint.add(index, &extracted.features, projection);
+                joints.real.add(index, &features.real, projection);
+                joints.synthetic.add(index, &features.synthetic, projection);
+                if let (Some(joint), Some(held_out)) = (&mut joints.held_out, &features.held_out) {
+                    joint.add(index, held_out, projection);
                 }
             }
         }
@@ -190,13 +201,11 @@ impl<'a> Work<'a> {
     fn of_extracted(
         &self,
         channel: &str,
-        extracted: &Three<Extracted>,
+        features: &Three<FeatureMatrix>,
+        probabilities: &Three<Option<FeatureMatrix>>,
     ) -> Result<Vec<RealismResult>, RealismError> {
-        let features = extracted.try_map(|one| Ok(one.features.clone()))?;
-        let mut results = self.of_matrices(channel, &features)?;
-        if let (Some(real), Some(synthetic)) =
-            (&extracted.real.probabilities, &extracted.synthetic.probabilities)
-        {
+        let mut results = self.of_matrices(channel, features)?;
+        if let (Some(real), Some(synthetic)) = (&probabilities.real, &probabilities.synthetic) {
             results
                 .push(self.score(channel, real, synthetic).map_err(|source| self.failed(channel, source))?);
         }
