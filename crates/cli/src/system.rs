@@ -32,9 +32,10 @@ fn core_of(processor: usize) -> String {
     fs::read_to_string(path).map_or_else(|_| processor.to_string(), |siblings| siblings.trim().to_owned())
 }
 
-/// Bytes of memory that this process holds now; none where the system does not say.
-pub(crate) fn resident_bytes() -> Option<u64> {
-    kilobytes(&status_field("VmRSS")?)
+/// Bytes of memory that this process holds now; none where the system does not say. Pages of mapped stores are not
+/// counted: the kernel takes them back when it needs them.
+pub(crate) fn own_bytes() -> Option<u64> {
+    kilobytes(&status_field("RssAnon")?)
 }
 
 /// The most memory that this process has held.
@@ -96,7 +97,7 @@ mod tests {
     fn memory_and_disk_are_known_on_linux() {
         let (total, available) = memory().unwrap();
         assert!(available <= total && total > 1 << 20);
-        assert!(resident_bytes().unwrap() <= peak_resident_bytes().unwrap());
+        assert!(own_bytes().unwrap() <= peak_resident_bytes().unwrap());
         assert!(free_disk_bytes(Path::new("not/there/yet")).is_some());
     }
 }

@@ -100,7 +100,7 @@ impl Terminal {
             let left = self.total.saturating_sub(done) as f64 / self.rate;
             parts.push(format!("{} left", console::duration(left)));
         }
-        parts.extend(system::resident_bytes().map(console::bytes));
+        parts.extend(system::own_bytes().map(console::bytes));
         parts.join(", ")
     }
 

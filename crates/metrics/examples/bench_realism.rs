@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "a bench's result is what it prints")]
 
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use synthmr_core::random::{Draw, Stream, rng};
@@ -41,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         kid(x.view(), y.view(), &subsets).map(|found| found.mean)
     })?;
     time(&format!("prdc-{images}x{dims}"), runs, || {
-        prdc(x.view(), y.view(), NEAREST).map(|found| found.precision)
+        prdc(x.view(), y.view(), NEAREST, &mut |_| ControlFlow::Continue(())).map(|found| found.precision)
     })?;
     Ok(())
 }

@@ -7,6 +7,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ops::ControlFlow;
+
 use serde::Deserialize;
 use synthmr_metrics::realism::annotation::describe;
 use synthmr_metrics::realism::contrast::masked_correlation;
@@ -138,7 +140,7 @@ fn feature_metrics_equal_other_programs() {
         let found = kid(x, y, &subsets).unwrap();
         assert_close(found.mean, case.kid_mean, 1e-6, &what);
         assert_close(found.deviation, case.kid_deviation, 1e-6, &what);
-        let found = prdc(x, y, case.nearest).unwrap();
+        let found = prdc(x, y, case.nearest, &mut |_| ControlFlow::Continue(())).unwrap();
         for (found, expected) in [
             (found.precision, case.precision),
             (found.recall, case.recall),

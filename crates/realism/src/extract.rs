@@ -1,5 +1,7 @@
 //! Images of a set through a network, in memory that does not grow with the number of contrasts.
 
+use std::ops::ControlFlow;
+
 use synthmr_core::Digest;
 use synthmr_core::ids::Digester;
 use synthmr_metrics::realism::FeatureMatrix;
@@ -20,7 +22,7 @@ const BATCH: usize = 32;
 /// Features of a set, and probabilities of classes where the network has its own.
 pub(crate) type Extracted = (FeatureMatrix, Option<FeatureMatrix>);
 
-/// Counts images over all sets and contrasts.
+/// Counts images over all sets and contrasts, once for what a network makes of them and once for the metrics of that.
 pub(crate) struct Progress<'a> {
     observer: &'a mut dyn Observer,
     done: u64,
@@ -34,9 +36,23 @@ impl<'a> Progress<'a> {
 
     /// Counts `images` more, and passes on a wish to stop.
     pub(crate) fn add(&mut self, images: usize) -> Result<(), RealismError> {
-        self.done += images as u64;
+        let start = self.done;
+        match self.part(start, images as f64) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(RealismError::Interrupted),
+        }
+    }
+
+    /// How many are counted so far.
+    pub(crate) fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Counts `images` from `start` on: work in which no image is done before the others. Passes on a wish to stop.
+    pub(crate) fn part(&mut self, start: u64, images: f64) -> ControlFlow<()> {
+        self.done = start + images as u64;
         self.observer.progress(self.done, self.total);
-        if self.observer.should_stop() { Err(RealismError::Interrupted) } else { Ok(()) }
+        if self.observer.should_stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     pub(crate) fn note(&mut self, message: &str) {

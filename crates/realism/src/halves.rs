@@ -106,16 +106,18 @@ impl Draws {
         self.draws.is_empty()
     }
 
-    /// What `statistic`, several numbers at once, makes of the draws, beside `values`, the numbers of all images.
+    /// What `statistic`, several numbers at once, makes of the draws, beside `values`, the numbers of all images. `watch`
+    /// is told the share of the draws that are done.
     ///
     /// # Errors
-    /// The first error of `statistic`.
+    /// The first error of `statistic` or `watch`.
     pub fn estimates<D: Rows, E: Send>(
         &self,
         values: &[Option<f64>],
         real: &D,
         synthetic: &D,
         statistic: impl Fn(&D, &D) -> Result<Vec<Option<f64>>, E> + Sync,
+        mut watch: impl FnMut(f64) -> Result<(), E>,
     ) -> Result<Vec<Estimate>, E> {
         let of_draw = |halves: &Halves| {
             let half = real.gathered(&halves.real);
@@ -124,8 +126,11 @@ impl Draws {
             let matched = statistic(&half, &synthetic.gathered(&halves.matched))?;
             Ok([drawn, floor, matched])
         };
-        let drawn: Vec<[Vec<Option<f64>>; 3]> =
-            self.draws.par_iter().map(of_draw).collect::<Result<_, E>>()?;
+        let mut drawn: Vec<[Vec<Option<f64>>; 3]> = Vec::with_capacity(self.draws.len());
+        for draws in self.draws.chunks(2 * rayon::current_num_threads()) {
+            drawn.extend(draws.par_iter().map(of_draw).collect::<Result<Vec<_>, E>>()?);
+            watch(drawn.len() as f64 / self.draws.len() as f64)?;
+        }
         let column = |kind: usize, number: usize| -> Option<Vec<f64>> {
             let column: Option<Vec<f64>> = drawn.iter().map(|draw| draw[kind][number]).collect();
             column.filter(|column| !column.is_empty())
@@ -229,7 +234,7 @@ mod tests {
         let (real, synthetic) = (normal(400, 0.0, 1), normal(400, 1.0, 2));
         let draws = Draws::new(&singles(400), &singles(400), 400, 1, 0.95);
         let value = mean(&synthetic.0) - mean(&real.0);
-        let found = draws.estimates(&[Some(value)], &real, &synthetic, difference).unwrap()[0];
+        let found = draws.estimates(&[Some(value)], &real, &synthetic, difference, |_| Ok(())).unwrap()[0];
         let (low, high) = found.interval.unwrap();
         let expected = 2.0 * 1.96 * (2.0 / 400.0f64).sqrt();
         assert!(((high - low) / expected - 1.0).abs() < 0.15, "{} {expected}", high - low);
@@ -252,7 +257,7 @@ mod tests {
                 .iter()
                 .all(|halves| halves.real.len() == MOST_IMAGES && halves.other_real.len() == MOST_IMAGES)
         );
-        let found = draws.estimates(&[Some(1.0)], &real, &synthetic, difference).unwrap()[0];
+        let found = draws.estimates(&[Some(1.0)], &real, &synthetic, difference, |_| Ok(())).unwrap()[0];
         let (low, high) = found.interval.unwrap();
         let expected = 2.0 * 1.96 * (2.0 / n as f64).sqrt();
         assert!(((high - low) / expected - 1.0).abs() < 0.2, "{} {expected}", high - low);
@@ -263,7 +268,7 @@ mod tests {
         let (real, synthetic) = (normal(20, 0.0, 1), normal(20, 1.0, 2));
         let draws = Draws::new(&singles(20), &singles(20), 20, 1, 0.95);
         let none = |_: &Numbers, _: &Numbers| Ok::<_, ()>(vec![None]);
-        let found = draws.estimates(&[Some(1.0)], &real, &synthetic, none).unwrap()[0];
+        let found = draws.estimates(&[Some(1.0)], &real, &synthetic, none, |_| Ok(())).unwrap()[0];
         assert_eq!(found, Estimate { value: Some(1.0), ..Estimate::default() });
     }
 }

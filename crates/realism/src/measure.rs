@@ -1,11 +1,13 @@
 //! All metrics, with their intervals and floors.
 
+use std::ops::ControlFlow;
+
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_core::records::{Better, RealismRecord, RealismResult, RealismSettings, SCHEMA, Tool};
 use synthmr_metrics::realism::frechet::frechet;
 use synthmr_metrics::realism::inception_score::{SPLITS, inception_score};
 use synthmr_metrics::realism::kid::{Kid, Subset, kid, squared_discrepancy};
-use synthmr_metrics::realism::prdc::{NEAREST, prdc};
+use synthmr_metrics::realism::prdc::{NEAREST, Prdc, prdc};
 use synthmr_metrics::realism::{FeatureError, FeatureMatrix};
 use synthmr_nets::features::Sees;
 
@@ -61,6 +63,12 @@ impl<T> Three<T> {
     }
 }
 
+impl Three<Set<'_>> {
+    fn images(&self) -> usize {
+        self.real.len() + self.synthetic.len() + self.held_out.as_ref().map_or(0, Set::len)
+    }
+}
+
 impl<A, B> Three<(A, B)> {
     /// What each set has of both kinds. Features of large sets fill most of the memory: nothing is copied.
     fn unzip(self) -> (Three<A>, Three<B>) {
@@ -93,8 +101,8 @@ pub fn measure(
         Sees::OneContrast => channels.len(),
         Sees::AllContrasts => 1,
     };
-    let images = three.real.len() + three.synthetic.len() + three.held_out.as_ref().map_or(0, Set::len);
-    let mut progress = Progress::new(observer, ((looks + 1) * images) as u64);
+    let joints = usize::from(looks > 1);
+    let mut progress = Progress::new(observer, ((2 * looks + joints + 1) * three.images()) as u64);
     let mut work = Work { three: &three, source, cache, draws: &draws, seed: options.seed };
 
     let mut results = work.of_features(channels, &mut progress)?;
@@ -154,7 +162,7 @@ impl<'a> Work<'a> {
                 self.three.try_map(|set| extract(self.source, set, None, self.cache, progress))?;
             progress.note(&format!("metrics of {}", self.source.record.name));
             let (features, probabilities) = extracted.unzip();
-            return self.of_extracted("joint", &features, &probabilities);
+            return self.of_extracted("joint", &features, &probabilities, progress);
         }
         let dims = self.source.record.dims;
         let several = channels.len() > 1;
@@ -166,7 +174,7 @@ impl<'a> Work<'a> {
                 self.three.try_map(|set| extract(self.source, set, Some(index), self.cache, progress))?;
             progress.note(&format!("metrics of {}, {channel}", self.source.record.name));
             let (features, probabilities) = extracted.unzip();
-            results.extend(self.of_extracted(channel, &features, &probabilities)?);
+            results.extend(self.of_extracted(channel, &features, &probabilities, progress)?);
             if several {
                 let projection = projection(index, channels.len(), dims);
                 let projection = projection.as_ref();
@@ -185,12 +193,15 @@ impl<'a> Work<'a> {
                 synthetic: joints.synthetic.finish().map_err(failed)?,
                 held_out: joints.held_out.map(Joint::finish).transpose().map_err(failed)?,
             };
-            results.extend(self.of_matrices("joint", &joints)?);
+            results.extend(self.of_matrices("joint", &joints, progress)?);
         }
         Ok(results)
     }
 
     fn failed(&self, channel: &str, source: FeatureError) -> RealismError {
+        if matches!(source, FeatureError::Stopped { .. }) {
+            return RealismError::Interrupted;
+        }
         RealismError::Metric {
             features: self.source.record.name.clone(),
             channel: channel.to_owned(),
@@ -203,8 +214,9 @@ impl<'a> Work<'a> {
         channel: &str,
         features: &Three<FeatureMatrix>,
         probabilities: &Three<Option<FeatureMatrix>>,
+        progress: &mut Progress<'_>,
     ) -> Result<Vec<RealismResult>, RealismError> {
-        let mut results = self.of_matrices(channel, features)?;
+        let mut results = self.of_matrices(channel, features, progress)?;
         if let (Some(real), Some(synthetic)) = (&probabilities.real, &probabilities.synthetic) {
             results
                 .push(self.score(channel, real, synthetic).map_err(|source| self.failed(channel, source))?);
@@ -217,14 +229,25 @@ impl<'a> Work<'a> {
         &self,
         channel: &str,
         features: &Three<FeatureMatrix>,
+        progress: &mut Progress<'_>,
     ) -> Result<Vec<RealismResult>, RealismError> {
         let failed = |source| self.failed(channel, source);
+        let (start, images) = (progress.done(), self.three.images() as f64);
+        let (real, synthetic) = (features.real.view(), features.synthetic.view());
         let kernel = self.kernel(features).map_err(failed)?;
-        let whole = frechet(features.real.view(), features.synthetic.view()).map_err(failed)?;
-        let mut values = of_two(&features.real, &features.synthetic).map_err(failed)?;
-        values[1] = Some(kernel.mean);
-        let estimates =
-            self.draws.estimates(&values, &features.real, &features.synthetic, of_two).map_err(failed)?;
+        let whole = frechet(real, synthetic).map_err(failed)?;
+        // Neighbours take longest with many images, and draws with few.
+        let mut first_half = |share: f64| progress.part(start, 0.5 * share * images);
+        let shares = prdc(real, synthetic, NEAREST, &mut first_half).map_err(failed)?;
+        let values = in_order(whole.distance, Some(kernel.mean), &shares);
+        let second_half = |share: f64| match progress.part(start, (0.5 + 0.5 * share) * images) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(FeatureError::Stopped { metric: "intervals" }),
+        };
+        let estimates = self
+            .draws
+            .estimates(&values, &features.real, &features.synthetic, of_two, second_half)
+            .map_err(failed)?;
         let held_out = features.held_out.as_ref().map(|held_out| of_two(&features.real, held_out));
         let held_out = held_out.transpose().map_err(failed)?;
         let basis = self.basis(&self.source.record.name);
@@ -270,7 +293,7 @@ impl<'a> Work<'a> {
         let of_second = |_: &FeatureMatrix, second: &FeatureMatrix| {
             inception_score(second.view(), 1).map(|score| vec![Some(score.mean)])
         };
-        let estimates = self.draws.estimates(&[Some(whole.mean)], real, synthetic, of_second)?;
+        let estimates = self.draws.estimates(&[Some(whole.mean)], real, synthetic, of_second, |_| Ok(()))?;
         let name = Name { metric: "inception_score", channel: channel.to_owned(), better: Better::Floor };
         let mut result = self.basis(&self.source.record.name).result(name, &estimates[0], None);
         result.deviation = Some(whole.deviation);
@@ -287,7 +310,7 @@ impl<'a> Work<'a> {
             Draws::new(&units(real.pairs()), &units(synthetic.pairs()), self.draws.len(), self.seed, LEVEL);
         let statistic =
             |_: &_, second: &crate::images::Similarities| Ok::<_, std::convert::Infallible>(second.means());
-        let Ok(estimates) = draws.estimates(&synthetic.means(), &real, &synthetic, statistic);
+        let Ok(estimates) = draws.estimates(&synthetic.means(), &real, &synthetic, statistic, |_| Ok(()));
         let basis = self.basis("pixels");
         similarity_names(channels)
             .into_iter()
@@ -304,9 +327,14 @@ fn of_two(a: &FeatureMatrix, b: &FeatureMatrix) -> Result<Vec<Option<f64>>, Feat
     // Whole sets have their kernel distance from subsets: all pairs of large ones would not fit.
     let small = a.rows().max(b.rows()) <= 2 * MOST_IMAGES;
     let kernel = small.then(|| squared_discrepancy(a, b)).transpose()?;
-    let shares = prdc(a, b, NEAREST)?;
-    let of_shares = [shares.precision, shares.recall, shares.density, shares.coverage];
-    Ok([Some(distance), kernel].into_iter().chain(of_shares.map(Some)).collect())
+    let shares = prdc(a, b, NEAREST, &mut |_| ControlFlow::Continue(()))?;
+    Ok(in_order(distance, kernel, &shares))
+}
+
+/// Numbers in the order of [`FEATURE_METRICS`].
+fn in_order(distance: f64, kernel: Option<f64>, shares: &Prdc) -> Vec<Option<f64>> {
+    let shares = [shares.precision, shares.recall, shares.density, shares.coverage];
+    [Some(distance), kernel].into_iter().chain(shares.map(Some)).collect()
 }
 
 /// Results of a statistic that cannot fail.
@@ -320,7 +348,7 @@ fn plain<T: Rows>(
     let values = statistic(&sets.real, &sets.synthetic);
     let held_out = sets.held_out.as_ref().map(|held_out| statistic(&sets.real, held_out));
     let sure = |a: &T, b: &T| Ok::<_, std::convert::Infallible>(statistic(a, b));
-    let Ok(estimates) = draws.estimates(&values, &sets.real, &sets.synthetic, sure);
+    let Ok(estimates) = draws.estimates(&values, &sets.real, &sets.synthetic, sure, |_| Ok(()));
     let of = |(index, name)| {
         basis.result(name, &estimates[index], held_out.as_ref().and_then(|values| values[index]))
     };

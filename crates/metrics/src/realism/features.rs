@@ -1,5 +1,7 @@
 //! Features of a set of images, and what can be wrong with them.
 
+use std::ops::ControlFlow;
+
 use faer::MatRef;
 
 /// Why a metric of features has no value.
@@ -41,6 +43,12 @@ pub enum FeatureError {
         /// What there is.
         found: usize,
     },
+    /// A [`Watch`] asked to stop.
+    #[error("{metric}: stopped")]
+    Stopped {
+        /// The metric.
+        metric: &'static str,
+    },
     /// A decomposition did not converge, which needs values of extreme size.
     #[error(
         "{metric}: the decomposition of a {dims} x {dims} matrix did not converge\nhint: the features span too many orders of magnitude"
@@ -52,6 +60,10 @@ pub enum FeatureError {
         dims: usize,
     },
 }
+
+/// Is told now and then how much of a long computation is done, from 0 to 1; a break ends it with
+/// [`FeatureError::Stopped`].
+pub type Watch<'a> = &'a mut dyn FnMut(f64) -> ControlFlow<()>;
 
 /// Features of a set: `[rows, dims]`, an image a row, all finite.
 #[derive(Clone, Copy, Debug)]

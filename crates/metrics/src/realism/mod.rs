@@ -21,4 +21,4 @@ pub mod prdc;
 pub mod spectrum;
 mod tiles;
 
-pub use features::{FeatureError, FeatureMatrix, Features};
+pub use features::{FeatureError, FeatureMatrix, Features, Watch};

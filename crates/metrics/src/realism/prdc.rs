@@ -11,8 +11,13 @@
 //! Balls are open: an image at the radius is outside, as in the authors' program. An image that is in a set twice has
 //! neighbours at no distance, so resamples with repeated images are of no use to these metrics.
 
+use std::ops::ControlFlow;
+
 use super::tiles::{Tile, for_each_tile};
-use super::{FeatureError, Features};
+use super::{FeatureError, Features, Watch};
+
+/// Name of the metrics in errors.
+const NAME: &str = "precision and recall";
 
 /// The k that both papers settled on, and what is usual.
 pub const NEAREST: usize = 5;
@@ -33,18 +38,39 @@ pub struct Prdc {
 /// All four with balls up to the `nearest`-th neighbour.
 ///
 /// # Errors
-/// [`FeatureError::Dims`]; [`FeatureError::TooFew`] when a set has no `nearest` other images.
-pub fn prdc(real: Features<'_>, synthetic: Features<'_>, nearest: usize) -> Result<Prdc, FeatureError> {
+/// [`FeatureError::Dims`]; [`FeatureError::TooFew`] when a set has no `nearest` other images; [`FeatureError::Stopped`].
+pub fn prdc(
+    real: Features<'_>,
+    synthetic: Features<'_>,
+    nearest: usize,
+    watch: Watch<'_>,
+) -> Result<Prdc, FeatureError> {
     real.check_beside(&synthetic)?;
     for features in [real, synthetic] {
         if features.rows() <= nearest {
             let (needed, found) = (nearest + 1, features.rows());
-            return Err(FeatureError::TooFew { metric: "precision and recall", needed, found });
+            return Err(FeatureError::TooFew { metric: NAME, needed, found });
         }
     }
+    watched(real, synthetic, nearest, watch).continue_value().ok_or(FeatureError::Stopped { metric: NAME })
+}
+
+fn watched(
+    real: Features<'_>,
+    synthetic: Features<'_>,
+    nearest: usize,
+    watch: Watch<'_>,
+) -> ControlFlow<(), Prdc> {
+    let (n, m) = (real.rows() as f64, synthetic.rows() as f64);
+    let (pairs, mut done) = (n * n / 2.0 + m * m / 2.0 + n * m, 0.0);
+    let mut count = |tile: &Tile| {
+        done += tile.squared.len() as f64;
+        // Tiles on the diagonal are counted as a whole.
+        watch((done / pairs).min(1.0))
+    };
     let shift: Vec<f32> = real.mean().iter().map(|&mean| mean as f32).collect();
-    let real_radii = squared_radii(real, &shift, nearest);
-    let synthetic_radii = squared_radii(synthetic, &shift, nearest);
+    let real_radii = squared_radii(real, &shift, nearest, &mut count)?;
+    let synthetic_radii = squared_radii(synthetic, &shift, nearest, &mut count)?;
     let mut balls = vec![0u32; synthetic.rows()];
     let mut recalled = vec![false; real.rows()];
     let mut closest = vec![f32::INFINITY; real.rows()];
@@ -60,10 +86,11 @@ pub fn prdc(real: Features<'_>, synthetic: Features<'_>, nearest: usize) -> Resu
                 closest[i] = closest[i].min(squared);
             }
         }
-    });
+        count(tile)
+    })?;
     let share = |hits: usize, of: usize| hits as f64 / of as f64;
     let covered = closest.iter().zip(&real_radii).filter(|(closest, radius)| closest < radius).count();
-    Ok(Prdc {
+    ControlFlow::Continue(Prdc {
         precision: share(balls.iter().filter(|&&balls| balls > 0).count(), balls.len()),
         recall: share(recalled.iter().filter(|&&hit| hit).count(), recalled.len()),
         density: balls.iter().map(|&balls| f64::from(balls)).sum::<f64>() / (nearest * balls.len()) as f64,
@@ -71,8 +98,13 @@ pub fn prdc(real: Features<'_>, synthetic: Features<'_>, nearest: usize) -> Resu
     })
 }
 
-/// Squared distance of every image to its k-th nearest other one.
-fn squared_radii(features: Features<'_>, shift: &[f32], nearest: usize) -> Vec<f32> {
+/// Squared distance of every image to its k-th nearest other one; `count` is told of every tile.
+fn squared_radii(
+    features: Features<'_>,
+    shift: &[f32],
+    nearest: usize,
+    count: &mut dyn FnMut(&Tile) -> ControlFlow<()>,
+) -> ControlFlow<(), Vec<f32>> {
     let mut smallest = vec![f32::INFINITY; features.rows() * nearest];
     let mut take =
         |row: usize, squared: f32| insert(&mut smallest[row * nearest..(row + 1) * nearest], squared);
@@ -90,8 +122,9 @@ fn squared_radii(features: Features<'_>, shift: &[f32], nearest: usize) -> Vec<f
                 }
             }
         }
-    });
-    smallest.chunks_exact(nearest).map(|smallest| smallest[nearest - 1]).collect()
+        count(tile)
+    })?;
+    ControlFlow::Continue(smallest.chunks_exact(nearest).map(|smallest| smallest[nearest - 1]).collect())
 }
 
 /// Keeps the smallest values in rising order.
@@ -109,11 +142,16 @@ fn insert(smallest: &mut [f32], value: f32) {
 mod tests {
     use super::*;
 
+    fn alone(real: Features<'_>, synthetic: Features<'_>, nearest: usize) -> Result<Prdc, FeatureError> {
+        prdc(real, synthetic, nearest, &mut |_| ControlFlow::Continue(()))
+    }
+
     #[test]
     fn a_case_on_a_line() {
         // Radii with k = 1: real 1, 1, 8 (of 0, 1, 9), synthetic 0.5, 0.5, 87.5 (of 0.5, 1, 100; open balls).
         let (real, synthetic) = ([0.0, 1.0, 9.0], [0.5, 1.0, 88.5]);
-        let found = prdc(Features::new(&real, 1).unwrap(), Features::new(&synthetic, 1).unwrap(), 1).unwrap();
+        let found =
+            alone(Features::new(&real, 1).unwrap(), Features::new(&synthetic, 1).unwrap(), 1).unwrap();
         // 0.5 is in the balls of 0 and 1, 1 in that of 1 (9 is exactly 8 away, 0 exactly 1), 88.5 in none.
         assert!((found.precision - 2.0 / 3.0).abs() < 1e-12);
         assert!((found.density - 3.0 / 3.0).abs() < 1e-12);
@@ -125,7 +163,7 @@ mod tests {
     #[test]
     fn sets_without_enough_neighbours_are_refused() {
         let few = Features::new(&[0.0, 1.0, 2.0], 1).unwrap();
-        let error = prdc(few, few, 3).unwrap_err();
+        let error = alone(few, few, 3).unwrap_err();
         assert!(matches!(error, FeatureError::TooFew { needed: 4, found: 3, .. }), "{error}");
     }
 
@@ -134,9 +172,25 @@ mod tests {
         // More images than a tile has rows, on a line: every neighbour is known.
         let line: Vec<f32> = (0..1500).map(|i| i as f32).collect();
         let features = Features::new(&line, 1).unwrap();
-        let radii = squared_radii(features, &[700.0], 2);
+        let radii = squared_radii(features, &[700.0], 2, &mut |_| ControlFlow::Continue(()))
+            .continue_value()
+            .unwrap();
         assert_eq!((radii[0], radii[1], radii[1023], radii[1024], radii[1499]), (4.0, 1.0, 1.0, 1.0, 4.0));
-        let found = prdc(features, features, 2).unwrap();
+        let found = alone(features, features, 2).unwrap();
         assert_eq!((found.precision, found.recall, found.coverage), (1.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn a_watch_sees_the_work_go_on_and_may_stop_it() {
+        let line: Vec<f32> = (0..3000).map(|i| i as f32).collect();
+        let features = Features::new(&line, 1).unwrap();
+        let mut seen = Vec::new();
+        let until_half = |share: f64| {
+            seen.push(share);
+            if share < 0.5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let stopped = prdc(features, features, 2, &mut { until_half });
+        assert_eq!(stopped, Err(FeatureError::Stopped { metric: NAME }));
+        assert!(seen.len() > 3 && seen.is_sorted() && *seen.last().unwrap() >= 0.5, "{seen:?}");
     }
 }
