@@ -1,6 +1,7 @@
 //! The stores that a segmenter learns from, and in which mixture.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -180,14 +181,14 @@ impl Mixture {
         Ok(tensors(self.manifest(), &self.images, &self.labels, device))
     }
 
-    /// Calls `each` with the validation slices of all sources, `block` at a time, in a fixed order; shapes as
-    /// in [`Self::batch`].
+    /// Calls `each` with the validation slices of all sources, `block` at a time, in a fixed order, until it breaks; shapes
+    /// as in [`Self::batch`].
     pub(super) fn validation(
         &self,
         block: usize,
         device: Device,
-        mut each: impl FnMut(&Tensor, &Tensor),
-    ) -> Result<(), TrainError> {
+        mut each: impl FnMut(&Tensor, &Tensor) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, TrainError> {
         for source in &self.sources {
             let manifest = source.store.manifest();
             for indices in source.val.chunks(block) {
@@ -195,10 +196,12 @@ impl Mixture {
                 let mut labels = vec![0; indices.len() * manifest.label_bytes()];
                 source.store.gather(indices, &mut images, &mut labels)?;
                 let (images, labels) = tensors(manifest, &images, &labels, device);
-                each(&images, &labels);
+                if each(&images, &labels).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 

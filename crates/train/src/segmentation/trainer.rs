@@ -1,6 +1,7 @@
 //! The loop: batches, steps, validation, logs, checkpoints, stopping and resuming.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -65,21 +66,23 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         trainer.restore(checkpoint, folder)?;
         watch.note(&format!("resuming after {} of {total} images", trainer.images_seen));
     }
-    run.begin_events(trainer.images_seen)?;
+    run.begin_events(trainer.state.validation_due.unwrap_or(trainer.images_seen))?;
 
     let mut rate_start = (watch.seconds(), trainer.images_seen);
     let mut saved_at = trainer.images_seen;
-    while trainer.images_seen < total {
-        if watch.should_stop() {
-            if trainer.images_seen > saved_at {
-                trainer.save(&run)?;
+    while trainer.images_seen < total || trainer.state.validation_due.is_some() {
+        let before = trainer.state.validation_due.take().unwrap_or(trainer.images_seen);
+        if before == trainer.images_seen {
+            if watch.should_stop() {
+                if trainer.images_seen > saved_at {
+                    trainer.save(&run)?;
+                }
+                return Ok(Outcome::Interrupted);
             }
-            return Ok(Outcome::Interrupted);
+            let (images, labels) = mixture.batch(before, job.device)?;
+            trainer.step(&images, &labels)?;
+            watch.progress(trainer.images_seen, total);
         }
-        let before = trainer.images_seen;
-        let (images, labels) = mixture.batch(before, job.device)?;
-        trainer.step(&images, &labels)?;
-        watch.progress(trainer.images_seen, total);
 
         let done = trainer.images_seen >= total;
         let crossed = |interval: u64| before / interval != trainer.images_seen / interval;
@@ -87,7 +90,12 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
         let saves = crossed(config.checkpoint_images);
         let mut values = BTreeMap::new();
         if validates || done {
-            trainer.validate(&mixture, &mut values)?;
+            let stop = || watch.should_stop();
+            if trainer.validate(&mixture, &mut values, &stop)?.is_break() {
+                trainer.state.validation_due = Some(before);
+                trainer.save(&run)?;
+                return Ok(Outcome::Interrupted);
+            }
         }
         if ticks || validates || done {
             trainer.state.window.take(&mut values);
@@ -148,6 +156,9 @@ struct State {
     window: Window,
     /// Steps that the optimiser counts.
     steps: u64,
+    /// Where the validation after the last step was interrupted: images seen before that step. It comes first on resuming.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    validation_due: Option<u64>,
 }
 
 /// The best network so far.
@@ -272,24 +283,37 @@ impl<'a> Trainer<'a> {
         Some(drawn.logical_and(&background))
     }
 
-    /// Dice on the sources' own validation parts, counted over all their slices; keeps the best network.
-    fn validate(&mut self, mixture: &Mixture, values: &mut BTreeMap<String, f64>) -> Result<(), TrainError> {
+    /// Dice on the sources' own validation parts, counted over all their slices; keeps the best network. Breaks, with
+    /// nothing changed, when it should `stop`.
+    fn validate(
+        &mut self,
+        mixture: &Mixture,
+        values: &mut BTreeMap<String, f64>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<ControlFlow<()>, TrainError> {
         let mut counts = DiceCounts::new(self.classes.len());
         let network = self.network.as_ref();
-        mixture.validation(block_slices(network), self.device, |images, labels| {
+        let validated = mixture.validation(block_slices(network), self.device, |images, labels| {
+            if stop() {
+                return ControlFlow::Break(());
+            }
             counts.add(labels, &predict_block(network, self.config, images));
+            ControlFlow::Continue(())
         })?;
+        if validated.is_break() {
+            return Ok(validated);
+        }
         for (name, dice) in self.classes.iter().skip(1).zip(counts.foreground()) {
             values.extend(dice.map(|dice| (format!("val_dice_{name}"), dice)));
         }
-        let Some(dice) = counts.mean() else { return Ok(()) };
+        let Some(dice) = counts.mean() else { return Ok(ControlFlow::Continue(())) };
         values.insert("val_dice".into(), dice);
         if self.state.best.as_ref().is_none_or(|best| dice > best.dice) {
             self.state.best = Some(Best { images_seen: self.images_seen, dice });
             let copies = self.network.parameters().all();
             self.best = copies.map(|(name, value)| (name.to_owned(), value.detach().copy())).collect();
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Saves a checkpoint, unless the last step has ruined the weights: the one before stays the newest then.

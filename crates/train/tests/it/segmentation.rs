@@ -101,7 +101,8 @@ fn stopped_and_killed_runs_end_with_the_same_bits() {
                 break;
             }
         }
-        assert_eq!(runs, 24u64.div_ceil(steps));
+        // The last stop falls into the validation of the finished network, which a run of its own then makes.
+        assert_eq!(runs, 24u64.div_ceil(steps) + u64::from(24 % steps == 0));
         assert_eq!(remains(&stopped), expected, "stopped every {steps} steps");
     }
 
