@@ -136,21 +136,52 @@ fn page(record: &AuditRecord, inside: Option<Inside<'_>>) -> Result<String, Repo
 /// The main counts, each with what it counts.
 pub(crate) fn facts(record: &AuditRecord) -> Vec<(String, &'static str)> {
     let of = |part: usize, all: usize| format!("{} of {}", format::count(part), format::count(all));
+    let patients = &record.patients;
     let mut facts = vec![
-        (of(record.flagged, record.n), "synthetic images flagged"),
-        (of(record.control_flagged, record.control_n), "control images flagged, by chance"),
-        (format::count(record.confirmed), "copies of training subjects confirmed"),
         (
-            of(record.patients.train_copied, record.patients.train_n),
-            "training subjects with a confirmed copy",
+            of(record.flagged, record.n),
+            format::noun(record.n, "synthetic image flagged", "synthetic images flagged"),
         ),
         (
-            of(record.patients.control_copied, record.patients.control_n),
-            "held-out subjects with a confirmed copy",
+            of(record.control_flagged, record.control_n),
+            format::noun(
+                record.control_n,
+                "control image flagged, by chance",
+                "control images flagged, by chance",
+            ),
+        ),
+        (
+            format::count(record.confirmed),
+            format::noun(
+                record.confirmed,
+                "copy of a training subject confirmed",
+                "copies of training subjects confirmed",
+            ),
+        ),
+        (
+            of(patients.train_copied, patients.train_n),
+            format::noun(
+                patients.train_n,
+                "training subject with a confirmed copy",
+                "training subjects with a confirmed copy",
+            ),
+        ),
+        (
+            of(patients.control_copied, patients.control_n),
+            format::noun(
+                patients.control_n,
+                "held-out subject with a confirmed copy",
+                "held-out subjects with a confirmed copy",
+            ),
         ),
     ];
     if record.duplicates > 0 {
-        facts.push((format::count(record.duplicates), "synthetic images that equal another one"));
+        let what = format::noun(
+            record.duplicates,
+            "synthetic image that equals another one",
+            "synthetic images that equal another one",
+        );
+        facts.push((format::count(record.duplicates), what));
     }
     facts
 }
@@ -191,6 +222,10 @@ fn level(record: &AuditRecord) -> String {
     format::percent(record.settings.level)
 }
 
+fn counted(n: &usize, noun: &str) -> String {
+    format::counted(*n, noun)
+}
+
 fn three(value: &f64) -> String {
     format::fixed(Some(*value), 3)
 }
@@ -208,7 +243,7 @@ fn detected(detection: &Detection) -> String {
             let (low, high) = (format::percent(found.low), format::percent(found.high));
             format!("at {rate}: {} of {} [{low} to {high}]", found.k, found.n)
         }
-        None => format!("at {rate}: not resolvable, needs {} other subjects", detection.needed),
+        None => format!("at {rate}: not resolvable, needs {}", counted(&detection.needed, "other subject")),
     }
 }
 

@@ -6,7 +6,7 @@ use synthmr_core::records::{Origin, SCHEMA};
 
 use crate::encode;
 use crate::error::ReportError;
-use crate::inputs::{ReportInputs, SheetInput, StoreInput};
+use crate::inputs::{RealismInput, ReportInputs, SheetInput, StoreInput};
 
 /// Refuses a schema other than [`SCHEMA`], as it stands in a JSON document.
 pub(crate) fn schema_value(record: &str, found: Option<&Value>) -> Result<(), ReportError> {
@@ -48,6 +48,7 @@ pub(crate) fn inputs(inputs: &ReportInputs) -> Result<(), ReportError> {
     for realism in &inputs.realism {
         schema(format!("realism of {:?}", realism.record.synthetic.name), realism.record.schema)?;
     }
+    realism(inputs)?;
     if let Some(audit) = &inputs.audit {
         schema(format!("audit {:?}", audit.name), audit.record.schema)?;
         let sides = [(&inputs.real, &audit.record.real), (&inputs.synthetic, &audit.record.synthetic)];
@@ -64,6 +65,68 @@ pub(crate) fn inputs(inputs: &ReportInputs) -> Result<(), ReportError> {
         }
     }
     splits(inputs)
+}
+
+/// Records of realism must belong to the stores, to the evaluations and to each other, or ranks would mix what is not alike.
+fn realism(inputs: &ReportInputs) -> Result<(), ReportError> {
+    for (index, given) in inputs.realism.iter().enumerate() {
+        realism_of_stores(inputs, given)?;
+        let (before, record) = (&inputs.realism[..index], &given.record);
+        if let Some(first) = before.first().filter(|first| first.record.real.digest != record.real.digest) {
+            return Err(ReportError::RealismOfTwoCohorts {
+                first: first.file.clone(),
+                first_digest: first.record.real.digest.clone(),
+                second: given.file.clone(),
+                second_digest: record.real.digest.clone(),
+            });
+        }
+        let Some(name) = &given.name else { continue };
+        if inputs.evaluations.iter().all(|evaluation| evaluation.condition != *name) {
+            let known = inputs.evaluations.iter().map(|evaluation| format!("{:?}", evaluation.condition));
+            return Err(ReportError::UnknownCondition {
+                file: given.file.clone(),
+                name: name.clone(),
+                known: known.collect::<Vec<_>>().join(", "),
+            });
+        }
+        let is_same = |other: &&RealismInput| {
+            let features = &other.record.features;
+            other.name == given.name
+                && (&features.name, &features.digest) == (&record.features.name, &record.features.digest)
+        };
+        if let Some(first) = before.iter().find(is_same) {
+            return Err(ReportError::DuplicateRealism {
+                condition: name.clone(),
+                features: format!("{} ({})", record.features.name, record.features.digest.short()),
+                first: first.file.clone(),
+                second: given.file.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The real images must be the cohort's, and the synthetic ones the set's unless they are another condition's.
+fn realism_of_stores(inputs: &ReportInputs, realism: &RealismInput) -> Result<(), ReportError> {
+    let RealismInput { name, file, record } = realism;
+    if let Some(store) = inputs.real.as_ref().filter(|store| store.digest != record.real.digest) {
+        return Err(ReportError::RealismBesideAnother {
+            file: file.clone(),
+            measured_digest: record.real.digest.clone(),
+            store: store.name.clone(),
+            digest: store.digest.clone(),
+        });
+    }
+    let unnamed = inputs.synthetic.as_ref().filter(|_| name.is_none());
+    if let Some(store) = unnamed.filter(|store| store.digest != record.synthetic.digest) {
+        return Err(ReportError::RealismOfAnother {
+            file: file.clone(),
+            measured_digest: record.synthetic.digest.clone(),
+            store: store.name.clone(),
+            digest: store.digest.clone(),
+        });
+    }
+    Ok(())
 }
 
 fn store(store: &StoreInput, given: &'static str) -> Result<(), ReportError> {

@@ -73,6 +73,86 @@ pub enum ReportError {
         /// Its digest.
         digest: Digest,
     },
+    /// Realism beside another cohort says nothing about this one.
+    #[error(
+        "{file} measures realism beside another cohort's store ({}), but {store} is {}\n\
+         hint: measure the set beside this cohort, and give that record",
+        measured_digest.short(),
+        digest.short()
+    )]
+    RealismBesideAnother {
+        /// The record's file.
+        file: String,
+        /// Digest of the real store that it measured.
+        measured_digest: Digest,
+        /// Name of the store that the report is about.
+        store: String,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// The realism of another set, which belongs to no condition.
+    #[error(
+        "{file} measures the realism of another set ({}), but {store} is {}\n\
+         hint: measure this set, or say with NAME=FILE which other condition the record belongs to",
+        measured_digest.short(),
+        digest.short()
+    )]
+    RealismOfAnother {
+        /// The record's file.
+        file: String,
+        /// Digest of the synthetic store that it measured.
+        measured_digest: Digest,
+        /// Name of the synthetic set that the report is about.
+        store: String,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// Numbers beside different cohorts cannot stand beside each other.
+    #[error(
+        "{first} measures realism beside the cohort's store {}, but {second} beside {}\n\
+         hint: measure all sets of a report beside one cohort",
+        first_digest.short(),
+        second_digest.short()
+    )]
+    RealismOfTwoCohorts {
+        /// File of a record.
+        first: String,
+        /// Digest of its real store.
+        first_digest: Digest,
+        /// File of another record.
+        second: String,
+        /// Digest of its real store.
+        second_digest: Digest,
+    },
+    /// A measurement under the name of a condition that was not evaluated: a slip of the pen would leave it unranked.
+    #[error(
+        "{file} is given as the realism of {name:?}, but no evaluation has this name (known: {})\n\
+         hint: give the evaluation of {name:?} too, or the file without a name",
+        if known.is_empty() { "none" } else { known }
+    )]
+    UnknownCondition {
+        /// The record's file.
+        file: String,
+        /// The name that it was given.
+        name: String,
+        /// Names of the evaluations, quoted.
+        known: String,
+    },
+    /// Two measurements of one kind for one condition: it would be open which of them counts.
+    #[error(
+        "{first} and {second} both hold the realism of {condition:?} by {features}\n\
+         hint: give one of them, or give each set the name of its own condition"
+    )]
+    DuplicateRealism {
+        /// Name of the condition.
+        condition: String,
+        /// Name and digest of the network.
+        features: String,
+        /// File of one record.
+        first: String,
+        /// File of the other.
+        second: String,
+    },
     /// A picture is damaged, not a PNG, too large, or smaller than its record says.
     #[error("{picture}: {message}")]
     Picture {

@@ -20,9 +20,14 @@ pub(crate) fn count(n: impl TryInto<u64>) -> String {
 }
 
 /// A count with its noun, `1 subject`, `12 subjects`.
-pub(crate) fn counted(n: usize, noun: &str) -> String {
-    let ending = if n == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", count(n))
+pub(crate) fn counted(n: impl TryInto<u64>, noun: &str) -> String {
+    let n = n.try_into().unwrap_or(u64::MAX);
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// The word that stands after a count: `one` for one thing, and `several` for any other number of them.
+pub(crate) fn noun(n: usize, one: &'static str, several: &'static str) -> &'static str {
+    if n == 1 { one } else { several }
 }
 
 /// A number with a fixed number of decimals, or a dash when it is absent or not finite.
@@ -128,6 +133,7 @@ mod tests {
         }
         assert_eq!(counted(1, "subject"), "1 subject");
         assert_eq!(counted(0, "subject"), "0 subjects");
+        assert_eq!([0, 1, 2].map(|n| noun(n, "copy", "copies")), ["copies", "copy", "copies"]);
     }
 
     #[test]

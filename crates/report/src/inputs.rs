@@ -85,6 +85,8 @@ pub struct ComparisonInput {
 pub struct RealismInput {
     /// The condition whose evaluation it stands beside, if any: metrics are ranked beside Dice over such pairs.
     pub name: Option<String>,
+    /// Its file as it was given, for messages: many are called `realism.json`. The page does not say where files lie.
+    pub file: String,
     /// `realism.json`.
     pub record: RealismRecord,
 }

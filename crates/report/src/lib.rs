@@ -70,7 +70,8 @@ pub mod conditions {
 /// # Errors
 /// When a record has a schema that this version does not know, a store is given in the other's place, a
 /// picture is not what its record says, two evaluations have one name, an evaluation was made on another
-/// division of the subjects than the store's, or an audit of other stores (see [`ReportError`]).
+/// division of the subjects than the store's, an audit is of other stores, or measurements of realism do not
+/// belong to the stores, to the evaluations or to each other (see [`ReportError`]).
 pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
     check::inputs(inputs)?;
     Ok(view::Page::new(inputs)?.render()?)

@@ -86,7 +86,8 @@ impl RealismInput {
     /// # Errors
     /// When the file cannot be read, is not a measurement of realism, or has an unknown schema.
     pub fn load(name: Option<&str>, path: &Path) -> Result<Self, ReportError> {
-        Ok(Self { name: name.map(str::to_owned), record: record(path)? })
+        let file = path.display().to_string();
+        Ok(Self { name: name.map(str::to_owned), file, record: record(path)? })
     }
 }
 

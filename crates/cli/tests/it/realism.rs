@@ -50,11 +50,7 @@ fn realism_is_measured_cached_and_reported() {
     assert!(err.contains("expected a cohort's store, found a synthetic set"), "{err}");
     assert!(!folder.join("x.json").exists());
 
-    run(
-        folder,
-        "report --synthetic syn.store --realism domain.json --realism synthetic=realism.json --out r.html",
-        0,
-    );
+    run(folder, "report --synthetic syn.store --realism domain.json --realism realism.json --out r.html", 0);
     let page = fs::read_to_string(folder.join("r.html")).unwrap();
     assert!(
         page.contains("bottleneck of a network trained on ph.store:train") && page.contains("frechet"),

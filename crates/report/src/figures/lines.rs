@@ -98,8 +98,12 @@ impl LineFigure {
             notes.push(format!("{noun} not drawn: not a finite number, or too large."));
         }
         let names: Vec<&str> = plan.series.iter().map(|s| s.name.as_str()).collect();
-        let description =
-            format!("{}: {} over {} images seen", plan.title, names.join(", "), format::count(last_x as u64));
+        let description = format!(
+            "{}: {} over {} seen",
+            plan.title,
+            names.join(", "),
+            format::counted(last_x as u64, "image")
+        );
         let place = Placement { x_axis: &x_axis, y_axis: &y_axis };
         let lines = plan.series.iter().enumerate().map(|(index, s)| place.line(s, index % STYLES)).collect();
         Self {
@@ -136,7 +140,8 @@ impl Placement<'_> {
     }
 
     fn spot(&self, series: &Series, (x, y): (f64, f64)) -> Spot {
-        let text = format!("{} {} at {} images", series.name, format::measured(y), format::count(x as u64));
+        let text =
+            format!("{} {} at {}", series.name, format::measured(y), format::counted(x as u64, "image"));
         Spot { x: self.x(x), y: self.y(y), text }
     }
 

@@ -48,8 +48,8 @@ impl CohortView {
         });
         Some(Self {
             name: store.name.clone(),
-            subjects: format::count(subjects.len()),
-            slices: format::count(manifest.slices),
+            subjects: format::counted(subjects.len(), "subject"),
+            slices: format::counted(manifest.slices, "slice"),
             rows: Split::ALL.iter().map(|&part| split_row(part, subjects)).collect(),
             channels: manifest.channels.join(", "),
             size: format!("{} x {} pixels", manifest.height, manifest.width),

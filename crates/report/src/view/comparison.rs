@@ -50,10 +50,10 @@ impl ComparisonView {
             seeds: seeds.join(", "),
             tested_on: tested_on.join(", "),
             note: format!(
-                "Brackets hold {} intervals: {} bootstrap resamples of the subjects and of the seeds, seed {}. P values are of \
+                "Brackets hold {} intervals: {} of the subjects and of the seeds, seed {}. P values are of \
                  Wilcoxon's signed-rank test over subjects, corrected by Holm's method over classes and means.",
                 format::percent(record.settings.level),
-                format::count(record.settings.resamples),
+                format::counted(record.settings.resamples, "bootstrap resample"),
                 record.settings.seed
             ),
             warnings: record.warnings.clone(),

@@ -5,6 +5,7 @@ mod cohort;
 mod compare;
 mod comparison;
 mod pictures;
+mod ranks;
 mod realism;
 mod results;
 mod settings;

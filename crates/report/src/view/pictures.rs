@@ -5,6 +5,7 @@ use synthmr_core::records::{ModelKind, Origin};
 
 use crate::encode;
 use crate::error::ReportError;
+use crate::format;
 use crate::inputs::{ReportInputs, SheetInput, StoreInput};
 
 /// Whose pixels a picture shows, from the least to the most restricted.
@@ -115,7 +116,11 @@ fn sheet(
         store.and_then(|store| Some((store, store.sheet.as_ref().filter(|sheet| sheet.record.rows > 0)?)));
     let Some((store, sheet)) = shown else { return Ok(empty) };
     let mark = sheet_mark(inputs, store, sheet);
-    let alt = format!("{} rows of images: {}", sheet.record.rows, sheet.record.columns.join(", "));
+    let alt = format!(
+        "{} of images: {}",
+        format::counted(sheet.record.rows, "row"),
+        sheet.record.columns.join(", ")
+    );
     let picture = PictureView::new(&store.name, &sheet.png, alt, mark)?;
     Ok(SheetView {
         title: sheet.record.title.clone(),

@@ -179,9 +179,9 @@ impl ResultsView {
             missing: compare::MAIN.into_iter().filter(|name| compare::find(inputs, name).is_none()).collect(),
             warnings: compare::warnings(&evaluations),
             interval_note: format!(
-                "Brackets hold the {} interval of the mean: {} bootstrap resamples of the subjects, seed {}.",
+                "Brackets hold the {} interval of the mean: {} of the subjects, seed {}.",
                 format::percent(settings.level),
-                format::count(settings.resamples),
+                format::counted(settings.resamples, "bootstrap resample"),
                 settings.seed
             ),
             figure: figure(&rows, &evaluations),

@@ -152,9 +152,9 @@ fn evaluation_facts(record: &EvaluationRecord) -> Vec<Pair> {
         pair(
             "intervals",
             format!(
-                "{} level, {} resamples of subjects, seed {}",
+                "{} level, {} of subjects, seed {}",
                 format::percent(settings.level),
-                format::count(settings.resamples),
+                format::counted(settings.resamples, "resample"),
                 settings.seed
             ),
         ),

@@ -13,7 +13,7 @@ use crate::inputs::{ReportInputs, StoreInput};
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
     pub(crate) number: String,
-    pub(crate) what: String,
+    pub(crate) what: &'static str,
 }
 
 /// Synthetic Dice as a share of the real one, with what it was computed from.
@@ -73,21 +73,28 @@ fn main_figure(real: &EvaluationRecord, synthetic: &EvaluationRecord) -> Option<
 }
 
 fn facts(inputs: &ReportInputs) -> Vec<Fact> {
-    let fact = |number: usize, what: &str| Fact { number: format::count(number), what: what.to_owned() };
+    let fact = |number: usize, one, several| Fact {
+        number: format::count(number),
+        what: format::noun(number, one, several),
+    };
     let mut facts = Vec::new();
     if let Some(real) = &inputs.real
         && let Origin::Cohort { subjects, .. } = &real.manifest.origin
     {
-        facts.push(fact(subjects.len(), "subjects in the cohort"));
-        facts
-            .push(fact(subjects.iter().filter(|s| s.split == Split::Train).count(), "of them to learn from"));
-        facts.push(fact(real.manifest.slices, "slices of the cohort"));
+        facts.push(fact(subjects.len(), "subject in the cohort", "subjects in the cohort"));
+        let learnt_from = subjects.iter().filter(|s| s.split == Split::Train).count();
+        facts.push(fact(learnt_from, "of them to learn from", "of them to learn from"));
+        facts.push(fact(real.manifest.slices, "slice of the cohort", "slices of the cohort"));
     }
     if let Some(synthetic) = &inputs.synthetic {
-        facts.push(fact(synthetic.manifest.slices, "synthetic images"));
+        facts.push(fact(synthetic.manifest.slices, "synthetic image", "synthetic images"));
     }
     if let Some(evaluation) = inputs.evaluations.first() {
-        facts.push(fact(evaluation.record.subjects.len(), "test subjects evaluated"));
+        facts.push(fact(
+            evaluation.record.subjects.len(),
+            "test subject evaluated",
+            "test subjects evaluated",
+        ));
     }
     facts
 }

@@ -38,7 +38,11 @@ impl RunView {
         let seen = run.ticks.iter().map(|tick| tick.images_seen).max();
         let progress = match seen {
             Some(seen) => {
-                format!("Learnt from {}; {} images seen.", sources(&run.record.inputs), format::count(seen))
+                format!(
+                    "Learnt from {}; {} seen.",
+                    sources(&run.record.inputs),
+                    format::counted(seen, "image")
+                )
             }
             None => format!("Learns from {}.", sources(&run.record.inputs)),
         };

@@ -55,3 +55,27 @@ fn the_edition_that_may_be_shown_has_aggregates_only() {
         assert!(!page.contains("<script") && !page.contains("http://"));
     }
 }
+
+#[test]
+fn one_thing_is_not_many() {
+    let mut audit = fixture::study().audit.unwrap().record;
+    (audit.settings.null_images, audit.settings.null_subjects, audit.control_subjects) = (1, 1, 1);
+    audit.membership[0].non_member_subjects = 1;
+    audit.membership[0].attacks[0].detections[1].needed = 1;
+    let images = AuditImages {
+        schema: SCHEMA,
+        real: audit.real.digest.clone(),
+        synthetic: audit.synthetic.digest.clone(),
+        images: Vec::new(),
+    };
+    let pages = AuditPages { record: &audit, images: &images, pairs: Vec::new() };
+    let text = text_of(&pages.public().unwrap());
+    for expected in [
+        "from 1 image of 1 other subject;",
+        "all, interval over 1 subject ",
+        "14 training and 1 other subject;",
+        "needs 1 other subject ",
+    ] {
+        assert!(text.contains(expected), "{expected:?} is missing in {text}");
+    }
+}

@@ -175,7 +175,7 @@ pub(crate) fn realism(name: &str) -> RealismInput {
     let record = RealismRecord {
         schema: SCHEMA,
         tool: Tool::this(),
-        real: input("brats.store", "train", 500),
+        real: input("ph.store", "train", 500),
         synthetic: input("syn.store", "", 1000),
         held_out: None,
         real_subjects: 7,
@@ -200,11 +200,12 @@ pub(crate) fn realism(name: &str) -> RealismInput {
         results: vec![
             result("frechet", "joint", 3.25, 0.5),
             result("frechet", "T1", 7.125, 0.5),
+            RealismResult { better: Better::Floor, ..result("inception_score", "T1", 1.75, 1.5) },
             result("power_spectrum", "mean", 0.25, 0.25),
         ],
         warnings: vec!["7 real subjects <few>".into()],
     };
-    RealismInput { name: Some(name.into()), record }
+    RealismInput { name: Some(name.into()), file: format!("{name}.json"), record }
 }
 
 fn digest(name: &str) -> Digest {

@@ -3,7 +3,9 @@
 use std::fs;
 
 use synthmr_core::files;
-use synthmr_report::{AuditInput, EvaluationInput, ReportError, ReportInputs, RunInput, StoreInput, render};
+use synthmr_report::{
+    AuditInput, EvaluationInput, RealismInput, ReportError, ReportInputs, RunInput, StoreInput, render,
+};
 
 use crate::fixture;
 
@@ -50,6 +52,14 @@ fn what_steps_write_is_what_the_report_reads() {
     let audit = AuditInput::load(&path).unwrap();
     assert_eq!(audit.record, record);
 
+    let path = folder.path().join("realism.json");
+    let mut record = study.realism[0].record.clone();
+    record.real.digest = loaded.digest.clone();
+    files::write_json(&path, &record).unwrap();
+    let realism = RealismInput::load(Some("synthetic"), &path).unwrap();
+    assert_eq!(realism.record, record);
+    assert_eq!(realism.file, path.to_str().unwrap(), "a message says which of several realism.json");
+
     let html = render(&ReportInputs {
         title: "Loaded".into(),
         real: Some(loaded),
@@ -57,7 +67,7 @@ fn what_steps_write_is_what_the_report_reads() {
         runs: vec![generator],
         evaluations: vec![evaluation],
         comparisons: Vec::new(),
-        realism: vec![],
+        realism: vec![realism],
         audit: Some(audit),
     });
     let html = html.unwrap();

@@ -6,4 +6,5 @@ mod audit_page;
 mod fixture;
 mod loading;
 mod page;
+mod realism;
 mod refusals;

@@ -2,7 +2,7 @@
 
 use synthmr_core::Digest;
 use synthmr_core::records::SCHEMA;
-use synthmr_report::{ReportError, ReportInputs, render};
+use synthmr_report::{RealismInput, ReportError, ReportInputs, render};
 
 use crate::fixture;
 
@@ -88,4 +88,84 @@ fn an_audit_of_another_set_is_refused() {
         assert!(matches!(error, ReportError::AuditOfAnother { .. }), "{message}");
         assert!(message.contains("audit of other.store") && message.contains(named), "{message}");
     }
+}
+
+/// Puts a second measurement beside the fixture's, changed.
+fn add(inputs: &mut ReportInputs, name: &str, change: impl FnOnce(&mut RealismInput)) {
+    let mut realism = fixture::realism(name);
+    realism.file = format!("{name}/realism.json");
+    change(&mut realism);
+    inputs.realism.push(realism);
+}
+
+fn says(error: &ReportError, parts: &[&str]) {
+    let message = error.to_string();
+    for part in parts.iter().chain(&["\nhint: "]) {
+        assert!(message.contains(part), "{part:?} is not in {message}");
+    }
+}
+
+#[test]
+fn realism_of_a_condition_that_nobody_evaluated_is_refused() {
+    let error = refused(|i| add(i, "syntetic", |_| ()));
+    assert!(matches!(error, ReportError::UnknownCondition { .. }), "{error}");
+    says(&error, &["syntetic/realism.json", "\"syntetic\"", "(known: \"synthetic\", \"both\", \"real\")"]);
+    let error = refused(|i| i.evaluations.clear());
+    says(&error, &["synthetic.json", "(known: none)"]);
+    // Without a name it belongs to no condition.
+    let mut inputs = fixture::study();
+    inputs.evaluations.clear();
+    inputs.realism[0].name = None;
+    render(&inputs).unwrap();
+}
+
+#[test]
+fn realism_of_one_condition_by_one_network_counts_once() {
+    let error = refused(|i| add(i, "synthetic", |_| ()));
+    assert!(matches!(error, ReportError::DuplicateRealism { .. }), "{error}");
+    let digest = Digest::of(b"random-conv");
+    let named = ["synthetic.json", "synthetic/realism.json", "\"synthetic\"", "random-conv", digest.short()];
+    says(&error, &named);
+    // Other weights are another network, and sets without a condition may be many.
+    let mut inputs = fixture::study();
+    add(&mut inputs, "synthetic", |other| other.record.features.digest = Digest::of(b"other weights"));
+    add(&mut inputs, "a", |other| other.name = None);
+    add(&mut inputs, "b", |other| other.name = None);
+    render(&inputs).unwrap();
+}
+
+#[test]
+fn realism_beside_different_cohorts_is_refused() {
+    let elsewhere = |realism: &mut RealismInput| {
+        realism.record.real.digest = Digest::of(b"other");
+    };
+    let (ours, theirs) = (Digest::of(b"ph.store"), Digest::of(b"other"));
+    let digests = [ours.short(), theirs.short()];
+    let error = refused(|i| elsewhere(&mut i.realism[0]));
+    assert!(matches!(error, ReportError::RealismBesideAnother { .. }), "{error}");
+    says(&error, &["synthetic.json", "but ph.store is", digests[0], digests[1]]);
+    let error = refused(|i| {
+        i.real = None;
+        i.audit = None;
+        add(i, "both", elsewhere);
+    });
+    assert!(matches!(error, ReportError::RealismOfTwoCohorts { .. }), "{error}");
+    says(&error, &["synthetic.json", "both/realism.json", digests[0], digests[1]]);
+}
+
+#[test]
+fn realism_of_another_set_needs_a_name() {
+    let another = |realism: &mut RealismInput| {
+        realism.record.synthetic.digest = Digest::of(b"other");
+    };
+    let error = refused(|i| {
+        another(&mut i.realism[0]);
+        i.realism[0].name = None;
+    });
+    assert!(matches!(error, ReportError::RealismOfAnother { .. }), "{error}");
+    let (ours, theirs) = (Digest::of(b"syn.store"), Digest::of(b"other"));
+    says(&error, &["synthetic.json", "syn.store is", ours.short(), theirs.short()]);
+    let mut inputs = fixture::study();
+    another(&mut inputs.realism[0]);
+    render(&inputs).unwrap();
 }
