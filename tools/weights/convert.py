@@ -71,6 +71,15 @@ def write(path, tensors, metadata):
         temporary.unlink(missing_ok=True)
 
 
+def content(tensors):
+    """SHA-256 over names, shapes and values, by name: the program finds damage by it."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}\n{','.join(map(str, tensor.shape))}\n".encode())
+        digest.update(tensor.numpy().astype("<f4", copy=False).tobytes())
+    return digest.hexdigest()
+
+
 def sha256(path):
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -97,6 +106,7 @@ def main(arguments=None):
         require(options.force or not options.output.exists(), f"{options.output} exists\nhint: --force replaces it")
         architecture, tensors = convert(options.family, read(options.input), options.fused_scale)
         metadata = {"architecture": architecture, "source": options.input.name, "sha256": sha256(options.input)}
+        metadata["content"] = content(tensors)
         write(options.output, tensors, metadata)
     except (ConversionError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -140,7 +140,7 @@ fn file_code(error: &FileError) -> Code {
             ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => Code::Input,
             _ => Code::Environment,
         },
-        FileError::Document { .. } => Code::Input,
+        FileError::Document { .. } | FileError::Schema { .. } => Code::Input,
         FileError::Exists { .. } => Code::Usage,
         FileError::InUse { .. } => Code::Environment,
     }
@@ -243,7 +243,7 @@ failure_from! {
         TrainError::Store(store) => store_code(store),
         TrainError::File(file) => file_code(file),
         TrainError::Selection(_) | TrainError::Setting { .. } | TrainError::Config { .. } | TrainError::Mismatch { .. } => Code::Usage,
-        TrainError::Weights { .. } | TrainError::State { .. } => Code::Input,
+        TrainError::Weights { .. } | TrainError::State { .. } | TrainError::Foreign { .. } => Code::Input,
         TrainError::NotFinite { .. } | TrainError::Drawn { .. } => Code::Finding,
     },
     MetricsError => |_| Code::Input,
@@ -260,7 +260,7 @@ failure_from! {
     RealismError => |error| match error {
         RealismError::Store(store) => store_code(store),
         RealismError::File(file) => file_code(file),
-        RealismError::NotReal { .. } => Code::Usage,
+        RealismError::NotReal { .. } | RealismError::Shared { .. } => Code::Usage,
         RealismError::Interrupted => Code::Interrupted,
         _ => Code::Input,
     },

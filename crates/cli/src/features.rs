@@ -8,7 +8,7 @@ use synthmr_core::records::FeatureRecord;
 use synthmr_nets::features::{FeatureBatch, FeatureNetwork, Sees};
 use synthmr_nets::tch::{Device, Kind, Tensor};
 use synthmr_realism::{FeatureSource, Sets};
-use synthmr_train::segmentation::Segmenter;
+use synthmr_train::segmentation::{Segmenter, Weights};
 
 use crate::console;
 use crate::failure::{Code, Failure};
@@ -112,7 +112,7 @@ impl FeatureNetwork for Bottleneck {
 }
 
 fn segmenter(run: &Path, sets: &Sets, device: Device) -> Result<FeatureSource, Failure> {
-    let segmenter = Segmenter::load(run, device)?;
+    let segmenter = Segmenter::load(run, Weights::Best, device)?;
     segmenter.notes().iter().for_each(|note| console::note(&format!("note: {note}")));
     segmenter.check(sets.real_store())?;
     let manifest = sets.real_store().manifest();

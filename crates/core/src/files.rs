@@ -4,15 +4,16 @@
 //! folder: after a crash of the program the target is the old or the new file; after a power loss too, as
 //! far as the disk honours fsync. [`FolderWriter`] does the same for a folder of files.
 
+mod read;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use crate::limits;
+pub use read::{name_of, read_json, read_record, read_text};
 
 /// What went wrong with a file, and with which.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,16 @@ pub enum FileError {
         path: PathBuf,
         /// What was expected and found.
         message: String,
+    },
+    /// A record was written by another version.
+    #[error("{path}: expected schema {known}, found {found}\nhint: use the version of synthmr that wrote it")]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// The schema that this version reads.
+        known: u32,
+        /// The schema in the file, or `none`.
+        found: String,
     },
     /// The target exists and would be overwritten.
     #[error("{path} exists already\nhint: choose another name, or remove it first")]
@@ -131,29 +142,18 @@ pub fn write_json<T: Serialize>(path: &Path, record: &T) -> Result<(), FileError
     })
 }
 
-/// Reads a text document of at most [`limits::DOCUMENT_BYTES`].
+/// Checks that a file can be written to `path`, by writing and removing an empty one beside it: what takes hours should not
+/// end with a folder that is not there. An existing file is left alone.
 ///
 /// # Errors
-/// [`FileError::Io`] when it cannot be read, [`FileError::Document`] when it is too large or not UTF-8.
-pub fn read_text(path: &Path) -> Result<String, FileError> {
-    let file = File::open(path).map_err(at("read", path))?;
-    let mut bytes = Vec::new();
-    file.take(limits::DOCUMENT_BYTES + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
-    let document = |message: String| FileError::Document { path: path.to_owned(), message };
-    if bytes.len() as u64 > limits::DOCUMENT_BYTES {
-        return Err(document(format!("longer than the limit of {} bytes", limits::DOCUMENT_BYTES)));
+/// [`FileError::Io`] when `path` is a folder, or files cannot be created beside it.
+pub fn check_target(path: &Path) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Err(at("write", path)(io::ErrorKind::IsADirectory.into()));
     }
-    String::from_utf8(bytes).map_err(|e| document(format!("not UTF-8 text: {e}")))
-}
-
-/// Reads a JSON record.
-///
-/// # Errors
-/// As [`read_text`], and [`FileError::Document`] with line and column when the JSON does not fit the record.
-pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
-    let text = read_text(path)?;
-    serde_json::from_str(&text)
-        .map_err(|e| FileError::Document { path: path.to_owned(), message: e.to_string() })
+    let parent = parent_of(path);
+    tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent).map_err(at("create a file in", parent))?;
+    Ok(())
 }
 
 /// Creates a folder and its parents.
@@ -538,7 +538,7 @@ mod tests {
     fn rejects_documents_over_the_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("huge.json");
-        File::create(&path).unwrap().set_len(limits::DOCUMENT_BYTES + 1).unwrap();
+        File::create(&path).unwrap().set_len(crate::limits::DOCUMENT_BYTES + 1).unwrap();
         assert!(matches!(read_text(&path), Err(FileError::Document { .. })));
     }
 

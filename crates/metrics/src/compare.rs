@@ -4,8 +4,8 @@
 //! mean over seeds, so that seeds do not count as subjects. Intervals are of the percentile bootstrap over subjects and,
 //! where a condition has several seeds, over seeds as well: every resample draws subjects, the same for both conditions,
 //! and seeds, each condition its own, with replacement. Drawing k seeds with replacement gives (k - 1) / k of the variance
-//! between seeds, so what a draw of seeds changes is enlarged by the root of k / (k - 1). P values are those of the subjects
-//! given these trainings.
+//! between seeds, so what a draw of seeds changes is enlarged by the root of k / (k - 1), but not beyond the values that a
+//! metric can have. P values are those of the subjects given these trainings.
 
 use std::iter::zip;
 
@@ -67,11 +67,16 @@ pub fn compare(
     let one = |(other, entry): &(&Condition<'_>, Entry<'_>)| {
         let [reference, value] =
             [reference, *other].map(|condition| grid(condition, *entry, METRICS[position]));
-        row(other.name, *entry, &reference?, &value?, bootstrap)
+        row(other.name, *entry, &reference?, &value?, most(metric), bootstrap)
     };
     let mut rows: Vec<ComparisonRow> = pairs.par_iter().map(one).collect::<Result<_, _>>()?;
     correct(&mut rows);
     Ok(rows)
+}
+
+/// The largest value that a metric can have; the smallest is 0 for all of them.
+fn most(metric: &str) -> f64 {
+    if ["hd", "hd95", "assd"].contains(&metric) { f64::INFINITY } else { 1.0 }
 }
 
 /// Classes, their mean, regions, by the names of the first subject.
@@ -110,6 +115,7 @@ fn row(
     entry: Entry<'_>,
     reference: &Grid,
     value: &Grid,
+    most: f64,
     bootstrap: &Bootstrap,
 ) -> Result<ComparisonRow, MetricsError> {
     let all_of = |grid: &Grid| (0..grid.len()).collect::<Vec<_>>();
@@ -154,7 +160,8 @@ fn row(
             let of =
                 |a: &[usize], b: &[usize]| means(subjects.iter().filter_map(|&subject| both(subject, a, b)));
             let (drawn, all) = (of(&a, &b)?, of(&reference_seeds, &value_seeds)?);
-            Some((enlarged(drawn.0, all.0, reference.len()), enlarged(drawn.1, all.1, value.len())))
+            let a = enlarged(drawn.0, all.0, reference.len()).clamp(0.0, most);
+            Some((a, enlarged(drawn.1, all.1, value.len()).clamp(0.0, most)))
         })
         .into_iter()
         .flatten()
@@ -271,6 +278,18 @@ mod tests {
         assert!(width(&one[0]) < 1e-12, "every subject differs by the same");
         assert!(width(&three[0]) > 0.2);
         assert_eq!((three[0].difference.n, three[0].p_value), (5, one[0].p_value));
+    }
+
+    #[test]
+    fn seeds_far_apart_give_no_impossible_values() {
+        let constant = |dice: f64| results(&[Some(dice); 6]);
+        let [low, high] = [0.02, 0.99].map(|dice| [constant(dice), constant((dice + 0.1).min(1.0))]);
+        let rows = compared(&low, &high);
+        for interval in [rows[0].reference, rows[0].value] {
+            assert!(interval.low.unwrap() >= 0.0 && interval.high.unwrap() <= 1.0, "{interval:?}");
+        }
+        // A reference that may be nothing gives no interval of the ratio.
+        assert!(rows[0].ratio.mean.is_some() && rows[0].ratio.low.is_none(), "{:?}", rows[0].ratio);
     }
 
     #[test]

@@ -51,6 +51,17 @@ pub enum RealismError {
         /// What there is.
         found: usize,
     },
+    /// Both sides hold the same images.
+    #[error(
+        "{path}: {shared} of its images are on the real side too\nhint: compare a synthetic set with the real one, or two \
+         parts of a cohort"
+    )]
+    Shared {
+        /// The store.
+        path: PathBuf,
+        /// Number of images.
+        shared: usize,
+    },
     /// A file of weights is not what it should be.
     #[error("{path}: expected {expected}, found {found}\nhint: {hint}")]
     Weights {

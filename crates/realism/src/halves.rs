@@ -9,7 +9,8 @@
 //! * low, high = value + (quantiles of the draws - mean of the draws). The mean is taken off because numbers such as the
 //!   Frechet distance depend on how many images there are, and halves have half as many.
 //! * floor: the number between the drawn half and the other half of the real subjects, as if that were the synthetic set.
-//! * matched: the number between the drawn half and as many synthetic images as the other half has.
+//! * matched: the number between the drawn half and as many synthetic images as the other half has. Where there are fewer,
+//!   the other half is cut to their number, in the floor too: both have the same sizes.
 //!
 //! Draws take at most [`MOST_IMAGES`] images of a set. A share f of the images then stands for all, and the deviations are
 //! multiplied by (f / (1 - f))^(1/2), which is 1 for halves.
@@ -35,7 +36,7 @@ pub struct Halves {
     pub other_real: Vec<u32>,
     /// Half of the synthetic images.
     pub synthetic: Vec<u32>,
-    /// As many synthetic images as [`Self::other_real`] has, or all of them.
+    /// As many synthetic images as [`Self::other_real`] has.
     pub matched: Vec<u32>,
 }
 
@@ -77,7 +78,8 @@ impl Draws {
             };
             let (reals, synthetics) = (order(real), order(synthetic));
             let half = reals.len() / 2;
-            let other_real = taken(real, &reals[half..], MOST_IMAGES);
+            let mut other_real = taken(real, &reals[half..], MOST_IMAGES);
+            other_real.truncate(synthetic.iter().map(Vec::len).sum());
             let matched = taken(synthetic, &synthetics, other_real.len());
             let halves = Halves {
                 real: taken(real, &reals[..half], MOST_IMAGES),
@@ -226,6 +228,18 @@ mod tests {
         }
         assert_ne!(draws.draws[0], draws.draws[1]);
         assert!(Draws::new(&subjects[..1], &singles(10), 50, 1, 0.95).is_empty());
+    }
+
+    #[test]
+    fn a_small_synthetic_set_is_matched_by_as_many_real_images() {
+        let subjects: Vec<Vec<u32>> =
+            (0..8).map(|subject| (0..40).map(|i| 40 * subject + i).collect()).collect();
+        for count in [30, 70, 1000] {
+            for halves in &Draws::new(&subjects, &singles(count), 20, 1, 0.95).draws {
+                assert_eq!(halves.matched.len(), halves.other_real.len());
+                assert_eq!(halves.other_real.len(), 160.min(count as usize));
+            }
+        }
     }
 
     #[test]

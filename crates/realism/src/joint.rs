@@ -35,13 +35,9 @@ impl Joint {
             return;
         };
         // Some rows at a time: their features are copied once more.
-        for (block, joint) in self.sum.chunks_mut(self.dims * 4096).enumerate() {
-            let rows: Vec<u32> =
-                (0..joint.len() / self.dims).map(|row| (block * 4096 + row) as u32).collect();
-            let gathered = view.gathered(&rows);
-            let values: Vec<f32> =
-                (0..rows.len()).flat_map(|row| gathered.view().row(row).to_vec()).collect();
-            let values = Tensor::from_slice(&values).view([-1, view.dims() as i64]).matmul(projection);
+        let blocks = view.values().chunks(view.dims() * 4096);
+        for (values, joint) in blocks.zip(self.sum.chunks_mut(self.dims * 4096)) {
+            let values = Tensor::from_slice(values).view([-1, view.dims() as i64]).matmul(projection);
             let mut projected = Vec::with_capacity(joint.len());
             append(&values, &mut projected);
             joint.iter_mut().zip(projected).for_each(|(sum, value)| *sum += value);

@@ -26,4 +26,4 @@ pub use error::RealismError;
 pub use measure::{Options, measure};
 pub use observer::Observer;
 pub use sets::Sets;
-pub use source::{FeatureSource, INCEPTION_SHA256, tensors_of_file};
+pub use source::{FeatureSource, INCEPTION_SHA256};

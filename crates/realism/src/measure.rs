@@ -162,7 +162,7 @@ impl<'a> Work<'a> {
                 self.three.try_map(|set| extract(self.source, set, None, self.cache, progress))?;
             progress.note(&format!("metrics of {}", self.source.record.name));
             let (features, probabilities) = extracted.unzip();
-            return self.of_extracted("joint", &features, &probabilities, progress);
+            return self.of_extracted("joint", &features, probabilities, progress);
         }
         let dims = self.source.record.dims;
         let several = channels.len() > 1;
@@ -174,7 +174,7 @@ impl<'a> Work<'a> {
                 self.three.try_map(|set| extract(self.source, set, Some(index), self.cache, progress))?;
             progress.note(&format!("metrics of {}, {channel}", self.source.record.name));
             let (features, probabilities) = extracted.unzip();
-            results.extend(self.of_extracted(channel, &features, &probabilities, progress)?);
+            results.extend(self.of_extracted(channel, &features, probabilities, progress)?);
             if several {
                 let projection = projection(index, channels.len(), dims);
                 let projection = projection.as_ref();
@@ -213,14 +213,20 @@ impl<'a> Work<'a> {
         &self,
         channel: &str,
         features: &Three<FeatureMatrix>,
-        probabilities: &Three<Option<FeatureMatrix>>,
+        probabilities: Three<Option<FeatureMatrix>>,
         progress: &mut Progress<'_>,
     ) -> Result<Vec<RealismResult>, RealismError> {
+        let score = match (&probabilities.real, &probabilities.synthetic) {
+            (Some(real), Some(synthetic)) => {
+                let score = self.score(channel, real, synthetic);
+                Some(score.map_err(|source| self.failed(channel, source))?)
+            }
+            _ => None,
+        };
+        // They are half as large as the features, and not needed any more.
+        drop(probabilities);
         let mut results = self.of_matrices(channel, features, progress)?;
-        if let (Some(real), Some(synthetic)) = (&probabilities.real, &probabilities.synthetic) {
-            results
-                .push(self.score(channel, real, synthetic).map_err(|source| self.failed(channel, source))?);
-        }
+        results.extend(score);
         Ok(results)
     }
 
@@ -246,7 +252,7 @@ impl<'a> Work<'a> {
         };
         let estimates = self
             .draws
-            .estimates(&values, &features.real, &features.synthetic, of_two, second_half)
+            .estimates(&values, &features.real, &features.synthetic, of_draw, second_half)
             .map_err(failed)?;
         let held_out = features.held_out.as_ref().map(|held_out| of_two(&features.real, held_out));
         let held_out = held_out.transpose().map_err(failed)?;
@@ -331,6 +337,14 @@ fn of_two(a: &FeatureMatrix, b: &FeatureMatrix) -> Result<Vec<Option<f64>>, Feat
     Ok(in_order(distance, kernel, &shares))
 }
 
+/// As [`of_two`]; nothing where a half holds too few images, as where a subject has three of them.
+fn of_draw(a: &FeatureMatrix, b: &FeatureMatrix) -> Result<Vec<Option<f64>>, FeatureError> {
+    match of_two(a, b) {
+        Err(FeatureError::TooFew { .. }) => Ok(vec![None; FEATURE_METRICS.len()]),
+        found => found,
+    }
+}
+
 /// Numbers in the order of [`FEATURE_METRICS`].
 fn in_order(distance: f64, kernel: Option<f64>, shares: &Prdc) -> Vec<Option<f64>> {
     let shares = [shares.precision, shares.recall, shares.density, shares.coverage];
@@ -385,6 +399,12 @@ fn warnings(results: &[RealismResult], subjects: usize, features: &str, draws: &
     } else if subjects < FEW_SUBJECTS {
         warnings.push(format!(
             "{subjects} real subjects: intervals and floors rest on halves of them, and are rough below {FEW_SUBJECTS}"
+        ));
+    }
+    if !draws.is_empty() && results.iter().any(|result| result.metric == "frechet" && result.low.is_none()) {
+        warnings.push(format!(
+            "numbers of features have no interval and no floor: some halves of the subjects hold fewer than {} images",
+            NEAREST + 1
         ));
     }
     let few: Vec<&str> =

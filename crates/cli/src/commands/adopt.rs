@@ -8,7 +8,6 @@ use synthmr_train::adopt::{Adoption, adopt};
 use synthmr_train::config::resolve;
 use synthmr_train::generator::{self, GeneratorConfig};
 
-use super::name_of;
 use crate::arguments::Common;
 use crate::console;
 use crate::engine::{EngineOptions, PrecisionOptions};
@@ -55,7 +54,7 @@ impl Adopt {
         let manifest = store.manifest();
         let engine = self.engine.set_up(common)?;
         let (_, record) = engine.with(&self.precision);
-        let name = name_of(&self.weights);
+        let name = files::name_of(&self.weights);
         let adoption = Adoption {
             config: &config,
             layout: StoreLayout {

@@ -12,7 +12,6 @@ use synthmr_report::AuditPages;
 use synthmr_train::Watch as _;
 
 use super::evaluate::interval;
-use super::name_of;
 use crate::arguments::Common;
 use crate::console;
 use crate::engine::EngineOptions;
@@ -108,7 +107,7 @@ impl Audit {
         real.verify()?;
         synthetic.verify()?;
         let input = |path: &Path, store: &SliceStore, split: String, images| InputRecord {
-            name: name_of(path),
+            name: files::name_of(path),
             digest: store.digest().clone(),
             split,
             weight: None,

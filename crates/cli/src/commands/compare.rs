@@ -73,10 +73,12 @@ struct Group {
 impl Compare {
     /// Reads, compares, writes and prints.
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
-        if self.evaluations.iter().any(|(_, paths)| paths.contains(&self.out)) {
+        let same = |path: &PathBuf| *path == self.out || same_file(path, &self.out);
+        if self.evaluations.iter().any(|(_, paths)| paths.iter().any(same)) {
             let words = format!("--out {}: this file is one of the evaluations", self.out.display());
             return Err(Failure::in_words(Code::Usage, &words));
         }
+        files::check_target(&self.out)?;
         let mut groups = self.groups()?;
         let reference = self.reference.as_ref().unwrap_or(&self.evaluations[0].0);
         let Some(position) = groups.iter().position(|group| group.name == *reference) else {
@@ -196,7 +198,8 @@ impl Seed {
         let mut folds: Vec<EvaluationRecord> = Vec::new();
         let mut subjects: Vec<SubjectResult> = Vec::new();
         for path in paths {
-            let fold: EvaluationRecord = files::read_json(path)?;
+            let fold: EvaluationRecord = files::read_record(path, SCHEMA)?;
+            plausible(path, &fold)?;
             if let Some(first) = folds.first() {
                 same_rules(path, &fold, &paths[0], first)?;
             }
@@ -219,6 +222,38 @@ impl Seed {
     fn models(&self) -> impl Iterator<Item = &InputRecord> {
         self.folds.iter().flat_map(|fold| &fold.models)
     }
+}
+
+/// Whether two paths lead to one file that is there.
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Refuses an evaluation of nobody, and values that no metric has.
+fn plausible(path: &Path, record: &EvaluationRecord) -> Result<(), Failure> {
+    let refused = |expected: &str, found: &str| {
+        let words = format!(
+            "{}: expected {expected}, found {found}\nhint: `synthmr evaluate` writes it",
+            path.display()
+        );
+        Err(Failure::in_words(Code::Input, &words))
+    };
+    if record.subjects.is_empty() {
+        return refused("an evaluation of at least one subject", "none");
+    }
+    for subject in &record.subjects {
+        for (name, values) in subject.classes.iter().chain(&subject.regions) {
+            let shares = [values.dice, values.precision, values.recall, values.lesion_dice];
+            let distances = [values.hd, values.hd95, values.assd];
+            let wrong = |most: f64| move |value: &f64| !(0.0..=most).contains(value);
+            let wrong_share = shares.into_iter().flatten().find(wrong(1.0));
+            if let Some(value) = wrong_share.or(distances.into_iter().flatten().find(wrong(f64::MAX))) {
+                let expected = "values that a metric can have";
+                return refused(expected, &format!("{value} for {name} of subject {}", subject.subject));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses evaluations of different subjects, or by different rules.

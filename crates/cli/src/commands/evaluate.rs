@@ -15,9 +15,8 @@ use synthmr_metrics::{
     EMPTY_RULE, Hd95Convention, MetricsError, PENALTY_RULE, Summaries, evaluate_subject, penalised, summarise,
 };
 use synthmr_train::Outcome;
-use synthmr_train::segmentation::{Predictor, Segmenter, SubjectPrediction, predict_store};
+use synthmr_train::segmentation::{Predictor, Segmenter, SubjectPrediction, Weights, predict_store};
 
-use super::name_of;
 use crate::arguments::Common;
 use crate::console;
 use crate::engine::EngineOptions;
@@ -37,6 +36,9 @@ pub(crate) struct Evaluate {
     /// Run of a segmenter; several, such as seeds of one recipe, are an ensemble.
     #[arg(value_name = "RUN", required = true, num_args = 1..)]
     runs: Vec<PathBuf>,
+    /// Predict with the weights after the last step instead of those with the best validation score.
+    #[arg(long)]
+    last: bool,
     /// Show every image from the other side as well, left and right exchanged, and predict by the mean.
     #[arg(long)]
     mirror: bool,
@@ -68,8 +70,10 @@ impl Evaluate {
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
         let split = self.part()?;
         check_out(&self.out)?;
+        files::check_target(&self.out)?;
         let engine = self.engine.set_up(common)?;
-        let load = |run: &PathBuf| Segmenter::load(run, engine.device);
+        let weights = if self.last { Weights::Last } else { Weights::Best };
+        let load = |run: &PathBuf| Segmenter::load(run, weights, engine.device);
         let predictor = Predictor::new(self.runs.iter().map(load).collect::<Result<_, _>>()?, self.mirror)?;
         let notes = predictor.members().iter().flat_map(Segmenter::notes);
         notes.for_each(|note| console::note(&format!("note: {note}")));
@@ -78,22 +82,32 @@ impl Evaluate {
         let manifest = store.manifest();
         let split_digest = self.split_digest(&manifest.origin)?;
         store.verify()?;
+        self.check_members(&predictor, &store, &indices, split)?;
         let scheme = &manifest.labels;
 
         let volumes = self.volumes(&store)?;
         let mut watch = Terminal::new("slices")?;
-        let mut scored: Vec<Result<SubjectResult, Failure>> = Vec::new();
+        let mut subjects: Vec<SubjectResult> = Vec::new();
         let outcome = predict_store(&predictor, &store, &indices, &mut watch, &mut |prediction| {
-            let Some(score) = score(&prediction, scheme) else { return };
-            let written = volumes.as_ref().map_or(Ok(()), |volumes| volumes.write(&prediction));
-            scored.push(written.and(score.map_err(Failure::from)));
+            let Some(scored) = score(&prediction, scheme) else { return Ok(()) };
+            let subject = prediction.subject.as_ref().map_or("", |subject| subject.pseudonym.short());
+            subjects.push(scored.map_err(|error| {
+                let words = format!("{}, subject {subject}: {error}", self.data.path.display());
+                Failure::in_words(Code::Input, &words)
+            })?);
+            volumes.as_ref().map_or(Ok(()), |volumes| volumes.write(&prediction))
         })?;
         watch.finish();
         if outcome == Outcome::Interrupted {
             let words = "interrupted; no record was written\nhint: run the same command again";
             return Err(Failure::in_words(Code::Interrupted, words));
         }
-        let subjects: Vec<SubjectResult> = scored.into_iter().collect::<Result<_, _>>()?;
+        for class in absent_classes(&subjects) {
+            console::note(&format!(
+                "note: class {class} is in no tested subject: its values say only whether something was marked where \
+                 nothing is"
+            ));
+        }
         let settings = EvaluationSettings {
             empty_rule: EMPTY_RULE.to_owned(),
             mirrored: self.mirror,
@@ -115,7 +129,7 @@ impl Evaluate {
                 .collect(),
             trained_on: inputs(predictor.members()),
             data: InputRecord {
-                name: name_of(&self.data.path),
+                name: files::name_of(&self.data.path),
                 digest: store.digest().clone(),
                 split: split.to_string(),
                 weight: None,
@@ -144,6 +158,30 @@ impl Evaluate {
             )),
             (with_store, by_flag) => Ok(with_store.or(by_flag).unwrap_or(Split::Test)),
         }
+    }
+
+    /// Refuses one checkpoint given twice, and subjects that a network has learnt from.
+    fn check_members(
+        &self,
+        predictor: &Predictor,
+        store: &SliceStore,
+        indices: &[u32],
+        split: Split,
+    ) -> Result<(), Failure> {
+        let members = predictor.members();
+        for (place, (run, member)) in self.runs.iter().zip(members).enumerate() {
+            if let Some(other) = members[..place].iter().position(|other| other.digest() == member.digest()) {
+                let words = format!(
+                    "{}: the same checkpoint as {}\nhint: an ensemble is of different trainings",
+                    run.display(),
+                    self.runs[other].display()
+                );
+                return Err(Failure::in_words(Code::Usage, &words));
+            }
+            let note = member.check_unseen(&files::name_of(run), store, indices, split)?;
+            note.into_iter().for_each(|note| console::note(&format!("note: {note}")));
+        }
+        Ok(())
     }
 
     /// What writes the predictions as volumes, when they are wanted.
@@ -226,7 +264,7 @@ impl Volumes<'_> {
 /// The checkpoint that a run's weights come from.
 fn model(run: &Path, segmenter: &Segmenter) -> InputRecord {
     InputRecord {
-        name: name_of(run),
+        name: files::name_of(run),
         digest: segmenter.digest().clone(),
         split: String::new(),
         weight: None,
@@ -276,6 +314,13 @@ fn score(
         classes,
         regions,
     }))
+}
+
+/// Classes that no subject has.
+fn absent_classes(subjects: &[SubjectResult]) -> Vec<&String> {
+    let names = subjects.iter().take(1).flat_map(|subject| subject.classes.keys());
+    let absent = |name: &&String| subjects.iter().all(|subject| subject.classes[*name].truth_voxels == 0);
+    names.filter(absent).collect()
 }
 
 /// The CSV file takes the name of the JSON file with its own extension: any other would be confusing, and with

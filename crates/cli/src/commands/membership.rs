@@ -10,7 +10,6 @@ use synthmr_metrics::membership::{MEMBERSHIP_LEVEL, attack};
 use synthmr_train::membership::{MembershipOptions, MembershipTarget};
 
 use super::evaluate::interval;
-use super::name_of;
 use crate::arguments::Common;
 use crate::console;
 use crate::engine::EngineOptions;
@@ -92,7 +91,7 @@ impl Membership {
         let record = MembershipRecord {
             schema: SCHEMA,
             tool: Tool::this(),
-            model: target.record(&name_of(&self.run)),
+            model: target.record(&files::name_of(&self.run)),
             members: self.input(&store, &members),
             non_members: self.input(&store, &non_members),
             member_subjects: members.subjects.len(),
@@ -168,7 +167,7 @@ impl Membership {
 
     fn input(&self, store: &SliceStore, group: &Group) -> InputRecord {
         InputRecord {
-            name: name_of(&self.real),
+            name: files::name_of(&self.real),
             digest: store.digest().clone(),
             split: group.parts.clone(),
             weight: None,

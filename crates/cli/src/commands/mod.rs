@@ -15,8 +15,6 @@ pub(crate) mod report;
 pub(crate) mod sample;
 pub(crate) mod train;
 
-use std::path::Path;
-
 use crate::arguments::{Arguments, Verb};
 use crate::failure::Failure;
 
@@ -39,11 +37,4 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Report(report) => report.run(),
         Verb::Demo(demo) => demo.run(common),
     }
-}
-
-/// The last component of a path: records never say where things lie.
-fn name_of(path: &Path) -> String {
-    let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = path.file_name().or_else(|| resolved.file_name());
-    name.map_or_else(|| "unnamed".to_owned(), |name| name.to_string_lossy().into_owned())
 }

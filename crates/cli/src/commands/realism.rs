@@ -68,6 +68,7 @@ impl Observer for Shown {
 impl Realism {
     /// Measures, writes and prints.
     pub(crate) fn run(&self, common: Common) -> Result<(), Failure> {
+        files::check_target(&self.out)?;
         let engine = self.engine.set_up(common)?;
         let sets = Sets::open(&self.real, &self.synthetic)?;
         let source = self.features.open(&sets, engine.device)?;

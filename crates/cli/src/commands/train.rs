@@ -13,7 +13,6 @@ use synthmr_train::run::RUN_FILE;
 use synthmr_train::segmentation::{self, SegmenterConfig, SegmenterJob, Source};
 use synthmr_train::{Outcome, TrainError, Watch};
 
-use super::name_of;
 use crate::arguments::Common;
 use crate::console;
 use crate::engine::{EngineOptions, PrecisionOptions, ReplicaOptions};
@@ -101,7 +100,7 @@ impl Generator {
         let job = GeneratorJob {
             config: &config,
             store: &store,
-            store_name: &name_of(&self.data.path),
+            store_name: &files::name_of(&self.data.path),
             split: self.data.split,
             devices: &engine.devices,
             precision,

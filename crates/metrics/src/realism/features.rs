@@ -97,6 +97,11 @@ impl<'a> Features<'a> {
         self.dims
     }
 
+    /// All values, image after image.
+    pub fn values(&self) -> &'a [f32] {
+        self.values
+    }
+
     /// Features of image `i`, `[dims]`.
     pub fn row(&self, i: usize) -> &'a [f32] {
         &self.values[i * self.dims..(i + 1) * self.dims]

@@ -1,9 +1,9 @@
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
-use synthmr_core::records::Origin;
+use synthmr_core::random::{Draw, Stream, rng};
+use synthmr_core::records::{Origin, StoreManifest};
 use synthmr_core::{LabelScheme, Split};
 use synthmr_data::store::{SliceStore, StoreLayout, StoreWriter};
 use synthmr_nets::tch::Device;
@@ -52,6 +52,7 @@ fn sets_that_cannot_be_compared_are_refused() {
         ("syn.store", "syn.store", "expected a cohort's store"),
         ("ph.store:val", "syn.store", "expected slices in the part `val`, found none"),
         ("nothing", "syn.store", "not a slice store"),
+        ("ph.store", "ph.store:test", "of its images are on the real side too"),
     ] {
         let error = measured(folder, real, synthetic, 2).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("hint:"), "{real} {synthetic}: {error}");
@@ -71,11 +72,50 @@ fn sets_that_cannot_be_compared_are_refused() {
     assert!(error.to_string().contains("is damaged"), "{error}");
 }
 
-fn write_weights(path: &Path, sha256: Option<&str>, value: f32) {
+/// A cohort of two subjects with 30 and 3 slices of noise.
+fn uneven(like: &SliceStore, out: &Path) {
+    let mut origin = like.manifest().origin.clone();
+    let Origin::Cohort { subjects, .. } = &mut origin else { panic!("a cohort") };
+    subjects.truncate(2);
+    let slices = [30, 3];
+    subjects.iter_mut().zip(slices).for_each(|(subject, slices)| subject.slices = slices);
+    let StoreManifest { channels, height, width, labels, .. } = like.manifest().clone();
+    let pixels = height * width;
+    let layout = StoreLayout { channels, height, width, labels };
+    let mut writer = StoreWriter::create(out, layout).unwrap();
+    let mut random = rng(1, Stream::Test, 9);
+    for (subject, slices) in slices.into_iter().enumerate() {
+        for number in 0..slices {
+            let image: Vec<u8> = (0..4 * pixels).map(|_| random.below(256) as u8).collect();
+            writer.push(&image, &vec![1; pixels], Some(subject as u32), number as i32).unwrap();
+        }
+    }
+    writer.finish(origin).unwrap();
+}
+
+#[test]
+fn halves_with_too_few_images_cost_intervals_and_not_the_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let store = phantom_store(folder, 4, 32).unwrap();
+    uneven(&store, &folder.join("uneven.store"));
+    let all: Vec<u32> = (0..40).collect();
+    write_degraded(&store, &all, Degradation::Blur, 0, &folder.join("syn.store")).unwrap();
+    let record = measured(folder, "uneven.store", "syn.store", 10).unwrap();
+    let frechet: Vec<_> = record.results.iter().filter(|result| result.metric == "frechet").collect();
+    assert!(frechet.iter().all(|result| result.value.is_some() && result.low.is_none()));
+    assert!(
+        record.warnings.iter().any(|warning| warning.contains("fewer than 6 images")),
+        "{:?}",
+        record.warnings
+    );
+}
+
+fn write_weights(path: &Path, metadata: &[(&str, &str)], value: f32) {
     let bytes: Vec<u8> = [value; 4].iter().flat_map(|value| value.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, vec![4], &bytes).unwrap();
-    let metadata = sha256.map(|sha256| HashMap::from([("sha256".to_owned(), sha256.to_owned())]));
-    fs::write(path, safetensors::serialize([("_bn0.weight", view)], metadata).unwrap()).unwrap();
+    let metadata = metadata.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    fs::write(path, safetensors::serialize([("_bn0.weight", view)], Some(metadata)).unwrap()).unwrap();
 }
 
 #[test]
@@ -93,14 +133,29 @@ fn weights_of_another_file_are_refused() {
     refused("cannot read");
     fs::write(&path, "no weights at all").unwrap();
     refused("expected a safetensors file");
-    write_weights(&path, None, 1.0);
+    write_weights(&path, &[], 1.0);
     refused("found none\nhint:");
-    write_weights(&path, Some("00112233"), 1.0);
+    write_weights(&path, &[("sha256", "00112233")], 1.0);
     refused("found 00112233");
-    write_weights(&path, Some("57934424"), 1.0);
-    let error = FeatureSource::efficientnet_lite0(&path, Device::Cpu).err().unwrap();
+
+    // Right words about other values.
+    let of = |error: Option<RealismError>| error.unwrap().to_string();
+    write_weights(&path, &[("sha256", "57934424")], 1.0);
+    let message = of(FeatureSource::efficientnet_lite0(&path, Device::Cpu).err());
     assert!(
-        matches!(&error, RealismError::Parameters { .. }) && error.to_string().contains("_conv_stem.weight"),
-        "{error}"
+        message.contains("weights with the digest 202261a7") && message.contains("xtask weights"),
+        "{message}"
     );
+    // hashlib.sha256(b"_bn0.weight\n4\n" + struct.pack("<4f", 1, 1, 1, 1)).hexdigest()
+    let content = "5637a2e2e9818a68d65482d921021ff54a19be191a9d17ea84d3c72232e242f9";
+    for (content, value) in [(None, 1.0), (Some(content), -1.0)] {
+        let mut metadata = vec![("sha256", "6726825d")];
+        metadata.extend(content.map(|content| ("content", content)));
+        write_weights(&path, &metadata, value);
+        let message = of(FeatureSource::inception_v3(&path, Device::Cpu).err());
+        assert!(message.contains("weights with the digest"), "{message}");
+    }
+    write_weights(&path, &[("sha256", "6726825d"), ("content", content)], 1.0);
+    let error = FeatureSource::inception_v3(&path, Device::Cpu).err().unwrap();
+    assert!(matches!(&error, RealismError::Parameters { .. }), "{error}");
 }

@@ -17,7 +17,7 @@ use crate::batches::BatchOrder;
 use crate::label_counts::LabelCounts;
 use crate::planes::Planes;
 use crate::run::Run;
-use crate::{Outcome, TrainError, Watch};
+use crate::{Outcome, TrainError, Watch, ended};
 
 /// What a generator is trained on and with.
 pub struct GeneratorJob<'a> {
@@ -117,17 +117,6 @@ pub fn train(job: &GeneratorJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
     let stopped = training.stopped().map(|reason| format!("after {} images, {reason}", training.images_seen));
     run.finish(training.images_seen, stopped.clone())?;
     Ok(ended(stopped, watch))
-}
-
-/// How a complete run ended.
-fn ended(stopped: Option<String>, watch: &mut dyn Watch) -> Outcome {
-    match stopped {
-        Some(reason) => {
-            watch.note(&format!("a rule ended the training: {reason}"));
-            Outcome::Stopped
-        }
-        None => Outcome::Finished,
-    }
 }
 
 impl GeneratorJob<'_> {

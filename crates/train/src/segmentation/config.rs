@@ -52,6 +52,10 @@ pub struct SegmenterConfig {
     pub checkpoint_images: u64,
     /// Images between two looks at the validation part; the best network is kept.
     pub validation_images: u64,
+    /// Looks at the validation part in a row without an improvement after which training ends; 0 turns the rule off. The
+    /// schedule of the rate does not know of it.
+    #[serde(default)]
+    pub validation_patience: u64,
     /// Most validation slices of each source that are looked at, spread evenly over the part.
     pub validation_slices: usize,
     /// Whether images are standardised over their foreground, contrast by contrast, or given as they are, 0 to 255; the

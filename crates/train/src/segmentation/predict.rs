@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use synthmr_core::Digest;
 use synthmr_core::records::{ModelKind, Origin, RunRecord, SubjectRecord};
+use synthmr_core::{Digest, Split};
 use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
 use synthmr_nets::segmenters::{self as networks, Mode};
 use tch::{Device, Kind, Tensor};
 
 use super::SegmenterConfig;
+use super::seen::Seen;
 use super::trainer::{BEST, NETWORK};
-use crate::run::TrainedRun;
+use crate::run::{RUN_FILE, TrainedRun};
 use crate::{Outcome, TrainError, Watch};
 
 /// Input pixels of a block of slices that are predicted together; bounds memory at large sizes.
@@ -50,6 +51,16 @@ pub(super) fn predict_block(
     logits(network, config, images).argmax(1, false).to_kind(Kind::Uint8)
 }
 
+/// Which weights of a run predict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weights {
+    /// Those with the best validation score; the last ones where nothing was validated.
+    #[default]
+    Best,
+    /// Those after the last step.
+    Last,
+}
+
 /// A trained network with what is known of its data.
 pub struct Segmenter {
     network: Box<dyn networks::Segmenter>,
@@ -58,15 +69,16 @@ pub struct Segmenter {
     digest: Digest,
     device: Device,
     notes: Vec<String>,
+    /// None for a run of an earlier version.
+    seen: Option<Seen>,
 }
 
 impl Segmenter {
-    /// Opens the run in `folder` at the best network of its newest intact checkpoint, or at its last when
-    /// nothing was validated.
+    /// Opens the run in `folder` at its newest intact checkpoint.
     ///
     /// # Errors
     /// [`TrainError`] when the folder is no run of a segmenter, or its checkpoint does not fit.
-    pub fn load(folder: &Path, device: Device) -> Result<Self, TrainError> {
+    pub fn load(folder: &Path, weights: Weights, device: Device) -> Result<Self, TrainError> {
         let TrainedRun { record, mut checkpoint, digest, notes } = TrainedRun::open(folder)?;
         if record.kind != ModelKind::Segmenter {
             return Err(TrainError::Mismatch {
@@ -77,20 +89,42 @@ impl Segmenter {
             });
         }
         let state = |part: &str| TrainError::State { path: folder.to_owned(), part: part.to_owned() };
-        let config: SegmenterConfig = serde_json::from_value(record.config.clone())
-            .map_err(|error| state(&format!("configuration in run.json ({error})")))?;
+        let config: SegmenterConfig = serde_json::from_value(record.config.clone()).map_err(|error| {
+            TrainError::Foreign { path: folder.join(RUN_FILE), reason: error.to_string() }
+        })?;
         config.validate()?;
         let precision: Precision =
             record.engine.precision.parse().map_err(|_| state("precision in run.json"))?;
         let (inputs, classes) = (record.channels.len(), record.labels.class_count());
         let network = config.network(inputs, classes, device, precision);
         let best = checkpoint.take(BEST);
-        let weights = if best.is_empty() { checkpoint.take(NETWORK) } else { best };
+        let last = weights == Weights::Last || best.is_empty();
+        let weights = if last { checkpoint.take(NETWORK) } else { best };
         network
             .parameters()
             .load(&weights)
             .map_err(|source| TrainError::Weights { path: folder.to_owned(), source })?;
-        Ok(Self { network, config, record, digest, device, notes })
+        Ok(Self { network, config, record, digest, device, notes, seen: Seen::read(folder)? })
+    }
+
+    /// Refuses a test on subjects that the network has learnt from, by itself or through a generator of its images. `name`
+    /// is the run's in words; words for a person come back where the test is of little worth.
+    ///
+    /// # Errors
+    /// [`TrainError::Mismatch`] naming the subject or the store.
+    pub fn check_unseen(
+        &self,
+        name: &str,
+        store: &SliceStore,
+        indices: &[u32],
+        split: Split,
+    ) -> Result<Option<String>, TrainError> {
+        match &self.seen {
+            Some(seen) => seen.check(name, store, indices, split),
+            None => {
+                Ok(Some(format!("{name} does not say whose images it has seen: it is of an earlier version")))
+            }
+        }
     }
 
     /// `run.json` of the training.
@@ -257,14 +291,14 @@ pub struct SubjectPrediction {
 /// one subject is in memory at a time.
 ///
 /// # Errors
-/// [`TrainError::Mismatch`] when the store does not fit, [`TrainError::Store`] for a damaged label.
-pub fn predict_store(
+/// [`TrainError::Mismatch`] when the store does not fit, [`TrainError::Store`] for a damaged label; the first of `each`.
+pub fn predict_store<E: From<TrainError>>(
     predictor: &Predictor,
     store: &SliceStore,
     indices: &[u32],
     watch: &mut dyn Watch,
-    each: &mut dyn FnMut(SubjectPrediction),
-) -> Result<Outcome, TrainError> {
+    each: &mut dyn FnMut(SubjectPrediction) -> Result<(), E>,
+) -> Result<Outcome, E> {
     predictor.members.iter().try_for_each(|member| member.check(store))?;
     let manifest = store.manifest();
     let mut done = 0;
@@ -274,7 +308,7 @@ pub fn predict_store(
         }
         let mut images = vec![0; group.len() * manifest.image_bytes()];
         let mut truth = vec![0; group.len() * manifest.label_bytes()];
-        store.gather(&group, &mut images, &mut truth)?;
+        store.gather(&group, &mut images, &mut truth).map_err(TrainError::from)?;
         let subject = match (&manifest.origin, store.subject(group[0] as usize)) {
             (Origin::Cohort { subjects, .. }, Some(subject)) => subjects.get(subject as usize).cloned(),
             _ => None,
@@ -286,7 +320,7 @@ pub fn predict_store(
             width: manifest.width,
             prediction: predictor.predict(&images),
             truth,
-        });
+        })?;
         done += group.len() as u64;
         watch.progress(done, indices.len() as u64);
     }

@@ -5,13 +5,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::str::FromStr;
 
-use synthmr_core::Split;
 use synthmr_core::random::{Draw, Stream, rng};
 use synthmr_core::records::{InputRecord, StoreManifest};
+use synthmr_core::{Split, files};
 use synthmr_data::store::{SelectionError, SliceStore, StoreError, StoreSelection};
 use tch::{Device, Tensor};
 
 use super::SegmenterConfig;
+use super::seen::Seen;
 use crate::TrainError;
 use crate::batches::BatchOrder;
 
@@ -75,10 +76,13 @@ struct Open {
     name: String,
     weight: f64,
     store: SliceStore,
-    train: usize,
+    /// The training slices, in the store's order.
+    train: Vec<u32>,
     order: BatchOrder,
     /// What validation looks at, in the store's order.
     val: Vec<u32>,
+    /// Synthetic beside a cohort that has a validation part: the network is chosen on real subjects alone, as in the study.
+    is_spared: bool,
     /// Images of this source in every batch.
     share: usize,
 }
@@ -110,6 +114,12 @@ impl Mixture {
                 found: "none".into(),
                 hint: "name one with --train STORE".into(),
             });
+        }
+        let is_real = |open: &Open| open.store.manifest().is_real();
+        if opened.iter().any(|open| is_real(open) && !open.val.is_empty()) {
+            for open in opened.iter_mut().filter(|open| !is_real(open)) {
+                (open.is_spared, open.val) = (true, Vec::new());
+            }
         }
         let batch = config.batch as usize;
         let weights: Vec<f64> = opened.iter().map(|source| source.weight).collect();
@@ -147,7 +157,7 @@ impl Mixture {
                 images,
             };
             let weight = Some(source.weight).filter(|&weight| weight != 1.0);
-            records.push(record(Split::Train, weight, source.train));
+            records.push(record(Split::Train, weight, source.train.len()));
             if !source.val.is_empty() {
                 records.push(record(Split::Val, None, source.val.len()));
             }
@@ -155,11 +165,32 @@ impl Mixture {
         records
     }
 
-    /// Names of the sources without a validation part.
+    /// Whom the training sees.
+    pub(super) fn seen(&self) -> Seen {
+        Seen::of(self.sources.iter().map(|source| &source.store))
+    }
+
+    /// Names of foreground classes without a pixel in any training slice. Stops at the slice in which all are known.
+    pub(super) fn absent_classes(&self) -> Vec<String> {
+        let names = self.manifest().labels.class_names();
+        let mut absent: Vec<usize> = (1..names.len()).collect();
+        for source in &self.sources {
+            for &index in &source.train {
+                if absent.is_empty() {
+                    return Vec::new();
+                }
+                let label = source.store.label(index as usize);
+                absent.retain(|&class| !label.contains(&(class as u8)));
+            }
+        }
+        absent.into_iter().map(|class| names[class].clone()).collect()
+    }
+
+    /// Names of the sources without a validation part, where the network is chosen on others of their kind.
     pub(super) fn without_validation(&self) -> Vec<&str> {
         self.sources
             .iter()
-            .filter(|source| source.val.is_empty())
+            .filter(|source| source.val.is_empty() && !source.is_spared)
             .map(|source| source.name.as_str())
             .collect()
     }
@@ -216,8 +247,7 @@ fn tensors(manifest: &StoreManifest, images: &[u8], labels: &[u8], device: Devic
 
 fn open_source(config: &SegmenterConfig, source: &Source, index: usize) -> Result<Open, TrainError> {
     let path = &source.selection.path;
-    let name =
-        path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+    let name = files::name_of(path);
     if let Some(split) = source.selection.split.filter(|&split| split != Split::Train) {
         return Err(TrainError::Mismatch {
             what: source.selection.to_string(),
@@ -235,9 +265,8 @@ fn open_source(config: &SegmenterConfig, source: &Source, index: usize) -> Resul
     };
     // Sources of equal length are still visited in different orders.
     let seed = rng(config.seed, Stream::Order, u64::MAX - index as u64).below(u64::MAX);
-    let train_count = train.len();
-    let order = BatchOrder::new(seed, train);
-    Ok(Open { name, weight: source.weight, store, train: train_count, order, val, share: 0 })
+    let order = BatchOrder::new(seed, train.clone());
+    Ok(Open { name, weight: source.weight, store, train, order, val, is_spared: false, share: 0 })
 }
 
 fn check_resolution(config: &SegmenterConfig, source: &Open) -> Result<(), TrainError> {

@@ -18,7 +18,7 @@ use super::sources::Mixture;
 use super::{Augmentation, DiceCounts, SegmenterConfig, Source};
 use crate::checkpoint::Checkpoint;
 use crate::run::Run;
-use crate::{Outcome, TrainError, Watch};
+use crate::{Outcome, TrainError, Watch, ended};
 use synthmr_nets::optimiser::clip_gradient_norm;
 
 /// Prefix of the current weights in a checkpoint.
@@ -52,10 +52,23 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
     let config = job.config;
     config.validate()?;
     let mut mixture = Mixture::open(config, job.sources)?;
+    let absent = mixture.absent_classes();
+    if absent.len() + 1 == mixture.manifest().labels.class_count() {
+        return Err(TrainError::Mismatch {
+            what: "annotations of the training slices".into(),
+            expected: format!("pixels of at least one of {}", absent.join(", ")),
+            found: "background alone".into(),
+            hint: "a segmenter needs something to find; check the labels of the cohort".into(),
+        });
+    }
     let mut run = Run::start(folder, &record(job, &mixture), watch)?;
     if run.is_finished() {
         watch.note("the run is complete; nothing to do");
-        return Ok(Outcome::Finished);
+        return Ok(ended(run.stopped(), watch));
+    }
+    mixture.seen().write(folder)?;
+    for class in absent {
+        watch.note(&format!("class {class} is in no training slice: the network cannot learn it"));
     }
     for name in mixture.without_validation() {
         watch.note(&format!("{name} has no validation part; it does not take part in choosing the network"));
@@ -70,7 +83,7 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
 
     let mut rate_start = (watch.seconds(), trainer.images_seen);
     let mut saved_at = trainer.images_seen;
-    while trainer.images_seen < total || trainer.state.validation_due.is_some() {
+    while trainer.goes_on() {
         let before = trainer.state.validation_due.take().unwrap_or(trainer.images_seen);
         if before == trainer.images_seen {
             if watch.should_stop() {
@@ -106,13 +119,14 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
             rate_start = (now, trainer.images_seen);
             run.tick(&Tick { images_seen: trainer.images_seen, values }, watch)?;
         }
-        if saves || done {
+        if saves || done || trainer.stopped().is_some() {
             trainer.save(&run)?;
             saved_at = trainer.images_seen;
         }
     }
-    run.finish(trainer.images_seen, None)?;
-    Ok(Outcome::Finished)
+    let stopped = trainer.stopped();
+    run.finish(trainer.images_seen, stopped.clone())?;
+    Ok(ended(stopped, watch))
 }
 
 fn record(job: &SegmenterJob<'_>, mixture: &Mixture) -> RunRecord {
@@ -156,6 +170,9 @@ struct State {
     window: Window,
     /// Steps that the optimiser counts.
     steps: u64,
+    /// Looks at the validation part since the best network.
+    #[serde(default)]
+    vain_looks: u64,
     /// Where the validation after the last step was interrupted: images seen before that step. It comes first on resuming.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     validation_due: Option<u64>,
@@ -308,12 +325,28 @@ impl<'a> Trainer<'a> {
         }
         let Some(dice) = counts.mean() else { return Ok(ControlFlow::Continue(())) };
         values.insert("val_dice".into(), dice);
+        self.state.vain_looks += 1;
         if self.state.best.as_ref().is_none_or(|best| dice > best.dice) {
+            self.state.vain_looks = 0;
             self.state.best = Some(Best { images_seen: self.images_seen, dice });
             let copies = self.network.parameters().all();
             self.best = copies.map(|(name, value)| (name.to_owned(), value.detach().copy())).collect();
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn goes_on(&self) -> bool {
+        let left = self.images_seen < self.config.total_images();
+        self.state.validation_due.is_some() || (left && self.stopped().is_none())
+    }
+
+    /// Why the training ends before all images are seen: validation has looked in vain as often as the patience allows.
+    fn stopped(&self) -> Option<String> {
+        let (vain, patience) = (self.state.vain_looks, self.config.validation_patience);
+        let ends = patience > 0 && vain >= patience && self.images_seen < self.config.total_images();
+        ends.then(|| {
+            format!("after {} images, validation did not improve {vain} times in a row", self.images_seen)
+        })
     }
 
     /// Saves a checkpoint, unless the last step has ruined the weights: the one before stays the newest then.

@@ -6,16 +6,16 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 use synthmr_core::Split;
-use synthmr_core::records::EngineRecord;
+use synthmr_core::records::{EngineRecord, GeneratorRecord, InputRecord, SamplingRecord};
 use synthmr_data::store::SliceStore;
 use synthmr_nets::engine::Precision;
 use synthmr_train::segmentation::{
-    Family, Predictor, Segmenter, SegmenterConfig, SegmenterJob, Source, predict_store, train,
+    Family, Predictor, Segmenter, SegmenterConfig, SegmenterJob, Source, Weights, predict_store, train,
 };
 use synthmr_train::{Outcome, TrainError};
 use tch::Device;
 
-use crate::toy::{Folder, SIDE, ToyWatch, cohort, remains, synthetic};
+use crate::toy::{Folder, SIDE, ToyWatch, cohort, remains, synthetic, synthetic_by};
 
 const ALL: [Split; 4] = [Split::Train, Split::Val, Split::Control, Split::Test];
 
@@ -128,6 +128,11 @@ fn stopped_and_killed_runs_end_with_the_same_bits() {
 
 /// Writes 255, which is no class, over the labels of the slices of some parts: reading one is an error.
 fn poison(store: &Path, parts: &[Split]) {
+    relabel(store, parts, 255);
+}
+
+/// Writes one value over the labels of the slices of some parts.
+fn relabel(store: &Path, parts: &[Split], value: u8) {
     let open = SliceStore::open(store).unwrap();
     let shard = store.join("shard-00000.safetensors");
     let mut bytes = fs::read(&shard).unwrap();
@@ -136,7 +141,7 @@ fn poison(store: &Path, parts: &[Split]) {
     for &part in parts {
         for index in open.indices(part) {
             let slice = start + index as usize * SIDE * SIDE;
-            bytes[slice..slice + SIDE * SIDE].fill(255);
+            bytes[slice..slice + SIDE * SIDE].fill(value);
         }
     }
     drop(open);
@@ -149,7 +154,10 @@ fn only_the_training_and_validation_parts_of_the_sources_are_read() {
     let sources = stores(&folder);
     let real = sources[0].selection.path.clone();
     poison(&real, &[Split::Test, Split::Control]);
+    // Beside a cohort's validation part that of a synthetic set is not looked at.
+    poison(&sources[1].selection.path, &[Split::Val]);
     run(&config(), &sources, &folder.path("both"), &mut ToyWatch::default()).unwrap();
+    relabel(&sources[1].selection.path, &[Split::Val], 1);
 
     // With everything poisoned, a training on synthetic images alone does not notice.
     poison(&real, &[Split::Train, Split::Val]);
@@ -231,6 +239,96 @@ fn sources_that_do_not_fit_are_refused_by_name() {
 }
 
 #[test]
+fn a_test_on_subjects_that_were_learnt_from_is_refused() {
+    let folder = Folder::new();
+    let [real, _] = stores(&folder);
+    let store = SliceStore::open(&real.selection.path).unwrap();
+    let checked = |seg: &Path, part: Split| {
+        let segmenter = Segmenter::load(seg, Weights::Best, Device::Cpu).unwrap();
+        segmenter.check_unseen("seg", &store, &store.indices(part), part)
+    };
+    let seg = folder.path("seg");
+    run(&config(), &[real], &seg, &mut ToyWatch::default()).unwrap();
+    let message = checked(&seg, Split::Train).unwrap_err().to_string();
+    assert!(message.contains("real.store:train") && message.contains("on which it was trained"), "{message}");
+    assert!(checked(&seg, Split::Val).unwrap().unwrap().contains("chosen"));
+    assert_eq!(checked(&seg, Split::Test).unwrap(), None);
+    fs::remove_file(seg.join("subjects.json")).unwrap();
+    assert!(checked(&seg, Split::Test).unwrap().unwrap().contains("earlier version"));
+
+    // Through a generator.
+    let input = InputRecord {
+        name: "real.store".into(),
+        digest: store.digest().clone(),
+        split: "train".into(),
+        weight: None,
+        images: 9,
+    };
+    let mut record = SamplingRecord::without_generators();
+    record.generators.push(GeneratorRecord {
+        name: "gan".into(),
+        digest: store.digest().clone(),
+        images: 40,
+        sampler: None,
+        snapshot: None,
+        trained_on: vec![input],
+        adopted: None,
+        training_labels: None,
+    });
+    let drawn = folder.path("drawn.store");
+    synthetic_by(&drawn, 2, 40, record);
+    let seg = folder.path("by-synthetic");
+    run(&config(), &[source(&drawn)], &seg, &mut ToyWatch::default()).unwrap();
+    let message = checked(&seg, Split::Train).unwrap_err().to_string();
+    assert!(message.contains("a generator of its images learnt"), "{message}");
+    assert_eq!(checked(&seg, Split::Test).unwrap(), None);
+}
+
+#[test]
+fn classes_that_are_nowhere_are_named_and_a_cohort_without_any_is_refused() {
+    let folder = Folder::new();
+    let store = folder.path("real.store");
+    cohort(&store, 1, 9, &ALL, ["T1", "T2"]);
+    relabel(&store, &[Split::Train], 2);
+    let mut watch = ToyWatch::default();
+    run(&config(), &[source(&store)], &folder.path("seg"), &mut watch).unwrap();
+    let absent = ["NCR", "ET"].map(|class| format!("class {class} is in no training slice"));
+    for note in absent {
+        assert!(watch.notes.iter().any(|found| found.contains(&note)), "{:?}", watch.notes);
+    }
+    assert!(!watch.notes.iter().any(|note| note.contains("class ED")));
+    relabel(&store, &[Split::Train], 0);
+    let refused = folder.path("refused");
+    let message =
+        run(&config(), &[source(&store)], &refused, &mut ToyWatch::default()).unwrap_err().to_string();
+    assert!(message.contains("found background alone") && !refused.exists(), "{message}");
+}
+
+#[test]
+fn patience_ends_a_training_that_does_not_improve_and_resumes_to_the_same_end() {
+    let folder = Folder::new();
+    let sources = stores(&folder);
+    let mut patient = config();
+    patient.validation_patience = 2;
+    patient.optimiser.rate = 1e-30;
+    let whole = folder.path("whole");
+    let mut watch = ToyWatch::default();
+    assert_eq!(run(&patient, &sources, &whole, &mut watch).unwrap(), Outcome::Stopped);
+    // The best look is the first, after 16 images; those after 32 and 48 are in vain.
+    assert_eq!(watch.ticks.last().unwrap().images_seen, 48);
+    assert!(watch.notes.last().unwrap().contains("did not improve 2 times"), "{:?}", watch.notes);
+    let stopped = folder.path("stopped");
+    let again = || {
+        let mut watch = ToyWatch { stop_after: Some(5), ..ToyWatch::default() };
+        run(&patient, &sources, &stopped, &mut watch).unwrap()
+    };
+    assert_eq!([again(), again()], [Outcome::Interrupted; 2]);
+    assert_eq!(again(), Outcome::Stopped);
+    assert_eq!(remains(&stopped), remains(&whole));
+    assert_eq!(again(), Outcome::Stopped, "a complete run is left alone");
+}
+
+#[test]
 fn without_a_validation_part_the_last_weights_are_used() {
     let folder = Folder::new();
     let store = folder.path("real.store");
@@ -239,7 +337,7 @@ fn without_a_validation_part_the_last_weights_are_used() {
     run(&config(), &[source(&store)], &folder.path("seg"), &mut watch).unwrap();
     assert!(watch.notes.iter().any(|note| note.contains("real.store has no validation part")));
     assert!(watch.ticks.iter().all(|tick| !tick.values.contains_key("val_dice")));
-    Segmenter::load(&folder.path("seg"), Device::Cpu).unwrap();
+    Segmenter::load(&folder.path("seg"), Weights::Best, Device::Cpu).unwrap();
 }
 
 #[test]
@@ -253,7 +351,7 @@ fn diverging_training_stops_and_keeps_the_last_good_checkpoint() {
     let seg = folder.path("wild");
     let error = run(&wild, &sources, &seg, &mut ToyWatch::default()).unwrap_err();
     assert!(matches!(error, TrainError::NotFinite { images_seen: 1..2000, .. }), "{error}");
-    Segmenter::load(&seg, Device::Cpu).unwrap();
+    Segmenter::load(&seg, Weights::Best, Device::Cpu).unwrap();
 }
 
 #[test]
@@ -272,13 +370,16 @@ fn a_trained_network_segments_unseen_subjects_whatever_the_batch() {
     let dice = watch.ticks.last().unwrap().values["val_dice"];
     assert!(dice > 0.9, "discs are easy, yet Dice is {dice}");
 
-    let loaded = || Segmenter::load(&seg, Device::Cpu).unwrap();
+    let loaded = || Segmenter::load(&seg, Weights::Best, Device::Cpu).unwrap();
     let segmenter = Predictor::new(vec![loaded()], false).unwrap();
     let store = SliceStore::open(&store).unwrap();
     let test = store.indices(Split::Test);
     let mut found = Vec::new();
-    let outcome =
-        predict_store(&segmenter, &store, &test, &mut watch, &mut |subject| found.push(subject)).unwrap();
+    let mut each = |subject| -> Result<(), TrainError> {
+        found.push(subject);
+        Ok(())
+    };
+    let outcome = predict_store(&segmenter, &store, &test, &mut watch, &mut each).unwrap();
     assert_eq!((outcome, found.len()), (Outcome::Finished, 1));
     let subject = &found[0];
     assert_eq!(subject.slices, (0..60).collect::<Vec<i32>>());

@@ -71,12 +71,16 @@ pub(crate) fn cohort(path: &Path, seed: u64, slices: usize, parts: &[Split], cha
 
 /// A store of `slices` synthetic images.
 pub(crate) fn synthetic(path: &Path, seed: u64, slices: usize) {
+    synthetic_by(path, seed, slices, SamplingRecord::without_generators());
+}
+
+/// The same, drawn as `record` says.
+pub(crate) fn synthetic_by(path: &Path, seed: u64, slices: usize, record: SamplingRecord) {
     let mut writer = StoreWriter::create(path, layout(["T1", "T2"])).unwrap();
     for number in 0..slices {
         let (images, labels) = slice(seed, number as u64);
         writer.push(&images, &labels, None, number as i32).unwrap();
     }
-    let record = SamplingRecord::without_generators();
     writer.finish(Origin::Sampled(Box::new(record))).unwrap();
 }
 
