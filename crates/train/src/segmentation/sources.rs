@@ -87,6 +87,12 @@ struct Open {
     share: usize,
 }
 
+impl Open {
+    fn is_real(&self) -> bool {
+        self.store.manifest().is_real()
+    }
+}
+
 /// All sources of a training. Of each store only the `train` and `val` parts are ever read.
 pub(super) struct Mixture {
     sources: Vec<Open>,
@@ -115,9 +121,8 @@ impl Mixture {
                 hint: "name one with --train STORE".into(),
             });
         }
-        let is_real = |open: &Open| open.store.manifest().is_real();
-        if opened.iter().any(|open| is_real(open) && !open.val.is_empty()) {
-            for open in opened.iter_mut().filter(|open| !is_real(open)) {
+        if opened.iter().any(|open| open.is_real() && !open.val.is_empty()) {
+            for open in opened.iter_mut().filter(|open| !open.is_real()) {
                 (open.is_spared, open.val) = (true, Vec::new());
             }
         }
@@ -163,6 +168,11 @@ impl Mixture {
             }
         }
         records
+    }
+
+    /// Whether a source is a cohort.
+    pub(super) fn has_real(&self) -> bool {
+        self.sources.iter().any(Open::is_real)
     }
 
     /// Whom the training sees.

@@ -53,7 +53,8 @@ pub fn train(job: &SegmenterJob<'_>, folder: &Path, watch: &mut dyn Watch) -> Re
     config.validate()?;
     let mut mixture = Mixture::open(config, job.sources)?;
     let absent = mixture.absent_classes();
-    if absent.len() + 1 == mixture.manifest().labels.class_count() {
+    // A generator may have learnt to draw no class, and what that is worth is a result; a cohort without any is a mistake.
+    if mixture.has_real() && absent.len() + 1 == mixture.manifest().labels.class_count() {
         return Err(TrainError::Mismatch {
             what: "annotations of the training slices".into(),
             expected: format!("pixels of at least one of {}", absent.join(", ")),

@@ -302,6 +302,13 @@ fn classes_that_are_nowhere_are_named_and_a_cohort_without_any_is_refused() {
     let message =
         run(&config(), &[source(&store)], &refused, &mut ToyWatch::default()).unwrap_err().to_string();
     assert!(message.contains("found background alone") && !refused.exists(), "{message}");
+
+    let drawn = folder.path("drawn.store");
+    synthetic(&drawn, 2, 40);
+    relabel(&drawn, &[Split::Train], 0);
+    let mut watch = ToyWatch::default();
+    run(&config(), &[source(&drawn)], &folder.path("by-synthetic"), &mut watch).unwrap();
+    assert_eq!(watch.notes.iter().filter(|note| note.contains("is in no training slice")).count(), 3);
 }
 
 #[test]
