@@ -127,8 +127,13 @@ fn the_commands_of_the_main_job() {
     run(folder, "report --synthetic syn.store --run gen --out public.html", 0);
     check_readers(&folder.join("public.html"), 0o644);
 
-    // A source with a weight is still the part that it is: testing on it shows nothing, and the page says so.
-    run(folder, "evaluate seg --data ph.store:train --out learnt.json", 0);
+    // A source with a weight is still the part that it is: testing on it shows nothing. It is refused, and of a record from
+    // elsewhere the page says so.
+    let (_, err) = run(folder, "evaluate seg --data ph.store:train --out learnt.json", 2);
+    assert!(err.contains("on which it was trained") && !folder.join("learnt.json").exists(), "{err}");
+    let record = fs::read_to_string(folder.join("eval.json")).unwrap();
+    fs::write(folder.join("learnt.json"), record.replace("\"split\": \"test\"", "\"split\": \"train\""))
+        .unwrap();
     let (_, err) = run(folder, "report --real ph.store:test --evaluation both=learnt.json --out l.html", 0);
     assert!(err.contains("note: --real ph.store: the whole store is shown"), "{err}");
     assert!(fs::read_to_string(folder.join("l.html")).unwrap().contains(LEARNT));
